@@ -1,0 +1,108 @@
+//! Credentials of a guest process: virtual ids and capabilities (credentials(7), capabilities(7)).
+
+use std::sync::Arc;
+
+/// A set of capabilities, bit `n` for capability `n`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CapSet(pub u64);
+
+/// A capability's number (include/uapi/linux/capability.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap(pub u8);
+
+macro_rules! caps { ($($name:ident = $n:literal;)*) => { impl Cap { $(#[doc = concat!("capability ", $n)] pub const $name: Self = Self($n);)* } }; }
+caps! {
+    CHOWN = 0; DAC_OVERRIDE = 1; DAC_READ_SEARCH = 2; FOWNER = 3; FSETID = 4; KILL = 5; SETGID = 6; SETUID = 7;
+    SETPCAP = 8; LINUX_IMMUTABLE = 9; NET_BIND_SERVICE = 10; NET_BROADCAST = 11; NET_ADMIN = 12; NET_RAW = 13;
+    IPC_LOCK = 14; IPC_OWNER = 15; SYS_MODULE = 16; SYS_RAWIO = 17; SYS_CHROOT = 18; SYS_PTRACE = 19;
+    SYS_PACCT = 20; SYS_ADMIN = 21; SYS_BOOT = 22; SYS_NICE = 23; SYS_RESOURCE = 24; SYS_TIME = 25;
+    SYS_TTY_CONFIG = 26; MKNOD = 27; LEASE = 28; AUDIT_WRITE = 29; AUDIT_CONTROL = 30; SETFCAP = 31;
+    MAC_OVERRIDE = 32; MAC_ADMIN = 33; SYSLOG = 34; WAKE_ALARM = 35; BLOCK_SUSPEND = 36; AUDIT_READ = 37;
+    PERFMON = 38; BPF = 39; CHECKPOINT_RESTORE = 40;
+}
+/// Highest capability (CAP_LAST_CAP, Linux v6.18).
+pub const CAP_LAST: u8 = 40;
+
+impl CapSet {
+    /// No capability.
+    pub const EMPTY: Self = Self(0);
+    /// Every capability of Linux v6.18.
+    pub const ALL: Self = Self((1 << (CAP_LAST + 1)) - 1);
+    /// What Docker and containerd grant by default.
+    pub const CONTAINER_DEFAULT: Self = Self(0xa804_25fb);
+
+    /// Whether `cap` is in the set.
+    #[must_use]
+    pub const fn contains(self, cap: Cap) -> bool {
+        self.0 & (1 << cap.0) != 0
+    }
+    /// The set with `cap` added.
+    #[must_use]
+    pub const fn with(self, cap: Cap) -> Self {
+        Self(self.0 | 1 << cap.0)
+    }
+    /// The set without `cap`.
+    #[must_use]
+    pub const fn without(self, cap: Cap) -> Self {
+        Self(self.0 & !(1 << cap.0))
+    }
+}
+
+/// `struct cred` of a process. Immutable: a change replaces it, so a path walk sees one state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub ruid: u32,
+    pub euid: u32,
+    pub suid: u32,
+    pub fsuid: u32,
+    pub rgid: u32,
+    pub egid: u32,
+    pub sgid: u32,
+    pub fsgid: u32,
+    pub groups: Arc<[u32]>,
+    pub permitted: CapSet,
+    pub effective: CapSet,
+    pub inheritable: CapSet,
+    pub bounding: CapSet,
+    pub ambient: CapSet,
+    pub securebits: u32,
+    pub no_new_privs: bool,
+}
+
+impl Credentials {
+    /// A user with no supplementary groups; root gets `caps`, others none.
+    #[must_use]
+    pub fn new(uid: u32, gid: u32, caps: CapSet) -> Self {
+        let held = if uid == 0 { caps } else { CapSet::EMPTY };
+        Self {
+            ruid: uid,
+            euid: uid,
+            suid: uid,
+            fsuid: uid,
+            rgid: gid,
+            egid: gid,
+            sgid: gid,
+            fsgid: gid,
+            groups: Arc::from([]),
+            permitted: held,
+            effective: held,
+            inheritable: CapSet::EMPTY,
+            bounding: caps,
+            ambient: CapSet::EMPTY,
+            securebits: 0,
+            no_new_privs: false,
+        }
+    }
+
+    /// Whether `cap` is effective.
+    #[must_use]
+    pub fn has(&self, cap: Cap) -> bool {
+        self.effective.contains(cap)
+    }
+
+    /// Whether `gid` is the file-system gid or a supplementary group (in_group_p).
+    #[must_use]
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.fsgid == gid || self.groups.contains(&gid)
+    }
+}

@@ -1,0 +1,244 @@
+//! Calls that wait. A handler is a future that a worker polls once, inline; nearly always it is ready.
+//! Otherwise it is parked here, and whoever makes it ready puts it on the ready queue, which that same
+//! thread drains when it has finished its own event. No thread is held by a waiting call.
+//!
+//! The fast path allocates nothing: a worker keeps one [`Slot`] whose box is used again for every call
+//! that does not wait.
+//!
+//! Lock order: `Parked.state` before `Executor.parked` before `Executor.ready`; a future is polled and
+//! dropped with none of them held.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+
+use platform_api::{HostTid, Syscall};
+
+use crate::sync::Mutex;
+
+enum State<F> {
+    /// No call, or finished.
+    Empty,
+    /// Waits for a wake-up.
+    Waiting(Pin<Box<F>>),
+    /// On the ready queue.
+    Queued(Pin<Box<F>>),
+    /// A thread polls it now; `woken` asks for another round.
+    Polling { woken: bool, cancelled: bool },
+}
+
+struct Parked<F> {
+    executor: Weak<Executor<F>>,
+    state: Mutex<State<F>>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Wake for Parked<F> {
+    fn wake(self: Arc<Self>) {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Empty) {
+            State::Waiting(future) => {
+                *state = State::Queued(future);
+                drop(state);
+                if let Some(executor) = self.executor.upgrade() {
+                    executor.ready.lock().push_back(self);
+                }
+            }
+            State::Polling { cancelled, .. } => *state = State::Polling { woken: true, cancelled },
+            other => *state = other,
+        }
+    }
+}
+
+struct Entry<F> {
+    call: Syscall,
+    parked: Arc<Parked<F>>,
+}
+
+/// All parked calls of a container, at most one for each thread.
+pub struct Executor<F> {
+    parked: Mutex<HashMap<HostTid, Entry<F>>>,
+    ready: Mutex<VecDeque<Arc<Parked<F>>>>,
+}
+
+/// A worker's place for the call that it polls.
+pub struct Slot<F> {
+    parked: Arc<Parked<F>>,
+    waker: Waker,
+    spare: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
+    /// An executor with nothing parked.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { parked: Mutex::default(), ready: Mutex::default() })
+    }
+
+    /// A slot for one worker.
+    #[must_use]
+    pub fn slot(self: &Arc<Self>) -> Slot<F> {
+        let parked = Arc::new(Parked { executor: Arc::downgrade(self), state: Mutex::new(State::Empty) });
+        let waker = Waker::from(Arc::clone(&parked));
+        Slot { parked, waker, spare: None }
+    }
+
+    /// Polls a call's future once. Keeps it when it has to wait, after which `before_waiting` runs: a
+    /// signal may have come while the call was still running.
+    pub fn start(self: &Arc<Self>, slot: &mut Slot<F>, call: Syscall, future: F, before_waiting: impl FnOnce()) {
+        let mut boxed = match slot.spare.take() {
+            Some(mut boxed) => {
+                boxed.set(future);
+                boxed
+            }
+            None => Box::pin(future),
+        };
+        *slot.parked.state.lock() = State::Polling { woken: false, cancelled: false };
+        match boxed.as_mut().poll(&mut Context::from_waker(&slot.waker)) {
+            Poll::Ready(()) => {
+                *slot.parked.state.lock() = State::Empty;
+                slot.spare = Some(boxed);
+            }
+            Poll::Pending => {
+                let full = std::mem::replace(slot, self.slot());
+                self.parked.lock().insert(call.tid, Entry { call, parked: Arc::clone(&full.parked) });
+                self.settle(&full.parked, boxed);
+                before_waiting();
+            }
+        }
+    }
+
+    /// Stores a pending future, or queues it again when it was woken during the poll.
+    fn settle(&self, parked: &Arc<Parked<F>>, future: Pin<Box<F>>) {
+        let mut state = parked.state.lock();
+        match *state {
+            State::Polling { cancelled: true, .. } => {
+                *state = State::Empty;
+                drop(state);
+                drop(future);
+            }
+            State::Polling { woken: true, .. } => {
+                *state = State::Queued(future);
+                drop(state);
+                self.ready.lock().push_back(Arc::clone(parked));
+            }
+            _ => *state = State::Waiting(future),
+        }
+    }
+
+    /// Polls every call that has become ready, until none is left.
+    pub fn drain(&self) {
+        loop {
+            let Some(parked) = self.ready.lock().pop_front() else { return };
+            let mut state = parked.state.lock();
+            let State::Queued(mut future) = std::mem::replace(&mut *state, State::Empty) else { continue };
+            *state = State::Polling { woken: false, cancelled: false };
+            drop(state);
+            let waker = Waker::from(Arc::clone(&parked));
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(()) => {
+                    *parked.state.lock() = State::Empty;
+                    self.parked.lock().retain(|_, entry| !Arc::ptr_eq(&entry.parked, &parked));
+                }
+                Poll::Pending => self.settle(&parked, future),
+            }
+        }
+    }
+
+    /// The parked call of a thread, if it has one.
+    #[must_use]
+    pub fn parked_call(&self, tid: HostTid) -> Option<Syscall> {
+        self.parked.lock().get(&tid).map(|entry| entry.call)
+    }
+
+    /// Drops a thread's parked call and returns it for an answer. `None` when there is none, or when
+    /// another thread is finishing it right now.
+    pub fn cancel(&self, tid: HostTid) -> Option<Syscall> {
+        let entry = self.parked.lock().remove(&tid)?;
+        let mut state = entry.parked.state.lock();
+        match std::mem::replace(&mut *state, State::Empty) {
+            State::Waiting(future) | State::Queued(future) => {
+                drop(state);
+                drop(future);
+                Some(entry.call)
+            }
+            State::Polling { woken, .. } => {
+                // Its poller decides: if the call completes, that is the answer; if not, it asks again.
+                *state = State::Polling { woken, cancelled: false };
+                drop(state);
+                self.parked.lock().entry(tid).or_insert(entry);
+                None
+            }
+            State::Empty => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Executor, Slot};
+    use crate::wait::WaitQueue;
+    use abi_linux::fs::Events;
+    use platform_api::{CallId, Syscall};
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn call(tid: i32) -> Syscall {
+        Syscall { id: CallId(tid as u64), tid, nr: 0, args: [0; 6], instruction_pointer: 0 }
+    }
+
+    fn wait_for(queue: &Arc<WaitQueue>, level: &Arc<AtomicU32>, done: &Arc<AtomicU32>) -> Job {
+        let (queue, level, done) = (Arc::clone(queue), Arc::clone(level), Arc::clone(done));
+        Box::pin(async move {
+            queue.wait_until(Events::IN, || (level.load(Ordering::SeqCst) > 0).then_some(())).await;
+            done.fetch_add(1, Ordering::SeqCst);
+        })
+    }
+
+    #[test]
+    fn parked_call_runs_after_wake_and_drain() {
+        let executor: Arc<Executor<Job>> = Executor::new();
+        let mut slot: Slot<Job> = executor.slot();
+        let (queue, level, done) = (Arc::default(), Arc::default(), Arc::default());
+        executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
+        assert!(executor.parked_call(7).is_some());
+        queue.wake(Events::IN);
+        executor.drain();
+        assert_eq!(done.load(Ordering::SeqCst), 0, "condition was still false");
+        level.store(1, Ordering::SeqCst);
+        queue.wake(Events::IN);
+        executor.drain();
+        assert_eq!(done.load(Ordering::SeqCst), 1);
+        assert!(executor.parked_call(7).is_none());
+    }
+
+    #[test]
+    fn cancelled_call_leaves_no_waiter() {
+        let executor: Arc<Executor<Job>> = Executor::new();
+        let mut slot = executor.slot();
+        let (queue, level, done) = (Arc::default(), Arc::default(), Arc::default());
+        executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
+        assert_eq!(executor.cancel(7).map(|c| c.tid), Some(7));
+        level.store(1, Ordering::SeqCst);
+        queue.wake(Events::IN);
+        executor.drain();
+        assert_eq!(done.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn ready_call_never_parks() {
+        let executor: Arc<Executor<Job>> = Executor::new();
+        let mut slot = executor.slot();
+        let (queue, done) = (Arc::default(), Arc::default());
+        let level = Arc::new(AtomicU32::new(1));
+        for _ in 0..3 {
+            executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || unreachable!());
+        }
+        assert_eq!(done.load(Ordering::SeqCst), 3);
+    }
+}

@@ -1,0 +1,201 @@
+//! Open files. A [`File`] is an open file description (open(2)); [`FileOps`] is what its kind of file does.
+//!
+//! Every operation is non-blocking: it answers EAGAIN where Linux would wait, and the system call layer
+//! waits on [`FileOps::wait_queue`] for [`FileOps::poll`] to say otherwise. Disk I/O alone may take time.
+//!
+//! Lock order: `File.position` before anything that the operations lock.
+
+use std::any::Any;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use abi_linux::fs::{Events, OpenFlags};
+use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
+use kernel_base::sync::{Mutex, MutexGuard};
+use kernel_base::wait::WaitQueue;
+
+use crate::inode::{FileKind, Inode};
+use crate::path::Path;
+
+/// What an operation needs to know beside its bytes.
+#[derive(Clone, Copy)]
+pub struct Io<'a> {
+    /// Who calls.
+    pub who: &'a dyn Caller,
+    /// Where in a seekable file; 0 for streams.
+    pub offset: u64,
+    /// Status flags of the open file (O_APPEND, O_NONBLOCK, O_DIRECT …).
+    pub flags: OpenFlags,
+}
+
+/// One entry for getdents64(2).
+#[derive(Clone, Copy, Debug)]
+pub struct DirEntry<'a> {
+    pub name: &'a [u8],
+    pub ino: u64,
+    pub kind: FileKind,
+    /// Position to go on from after this entry.
+    pub next: u64,
+}
+
+/// What mmap(2) of a file maps on the host.
+pub enum Mapping {
+    /// A host file (of the hostfs, or a memfd); the guest's offset is the file's.
+    Host(Arc<OwnedFd>),
+    /// Fresh zero pages (/dev/zero).
+    Zero,
+}
+
+/// Where lseek(2) starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    Set,
+    Current,
+    End,
+    Data,
+    Hole,
+}
+
+/// What an open file of some kind does. Defaults are what Linux answers for a file without the operation.
+pub trait FileOps: Send + Sync + Any {
+    /// Reads into `buf` at `io.offset` (seekable) or from the stream. 0 is the end. EAGAIN: not now.
+    fn read(&self, io: Io<'_>, buf: &mut [u8]) -> SysResult<usize> {
+        let _ = (io, buf);
+        Err(Errno::EINVAL)
+    }
+    /// Writes. For O_APPEND the file finds the offset itself and returns it as the second value: where the
+    /// position stands after the write. Streams return any position.
+    fn write(&self, io: Io<'_>, buf: &[u8]) -> SysResult<(usize, u64)> {
+        let _ = (io, buf);
+        Err(Errno::EINVAL)
+    }
+    /// Whether it has a position (lseek, pread); pipes, sockets and terminals don't: ESPIPE.
+    fn is_seekable(&self) -> bool {
+        true
+    }
+    /// Ready for what. Regular files always are.
+    fn poll(&self) -> Events {
+        Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
+    }
+    /// Whom to ask for changes of `poll`; `None` when it never changes.
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+    /// Whether epoll_ctl(2) accepts it (EPERM for regular files and directories).
+    fn is_pollable(&self) -> bool {
+        self.wait_queue().is_some()
+    }
+    /// ioctl(2); ENOTTY for unknown commands. `arg` is a value or a guest address for `who.mem()`.
+    fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
+        let _ = (who, cmd, arg);
+        Err(Errno::ENOTTY)
+    }
+    /// Directory entries from `position` on, until `emit` answers false (its buffer is full).
+    fn read_dir(&self, who: &dyn Caller, position: u64, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> SysResult<()> {
+        let _ = (who, position, emit);
+        Err(Errno::ENOTDIR)
+    }
+    /// New position for SEEK_END, SEEK_DATA and SEEK_HOLE; the others are the VFS's own.
+    fn seek(&self, whence: Whence, offset: i64) -> SysResult<u64> {
+        let _ = (whence, offset);
+        Err(Errno::EINVAL)
+    }
+    /// The host file to map. `writable` for shared writable mappings.
+    fn mapping(&self, writable_shared: bool, executable: bool) -> SysResult<Mapping> {
+        let _ = (writable_shared, executable);
+        Err(Errno::ENODEV)
+    }
+    /// fsync(2) and fdatasync(2).
+    fn sync(&self, data_only: bool) -> SysResult<()> {
+        let _ = data_only;
+        Err(Errno::EINVAL)
+    }
+    /// fallocate(2).
+    fn allocate(&self, mode: u32, offset: u64, len: u64) -> SysResult<()> {
+        let _ = (mode, offset, len);
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// The last reference through a file descriptor table of some process was closed (Linux's flush):
+    /// drops POSIX record locks.
+    fn flush(&self, who: &dyn Caller) {
+        let _ = who;
+    }
+    /// Lines for /proc/pid/fdinfo beyond pos, flags and mnt_id.
+    fn fdinfo(&self) -> String {
+        String::new()
+    }
+    /// For downcasts by the system calls of its kind (epoll_ctl, timerfd_settime …).
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// An open file description: shared by dup(2) and fork(2).
+pub struct File {
+    /// Where it was opened; for pipes and the like a place that only prints (`pipe:[7]`).
+    pub path: Path,
+    /// Its inode, for fstat(2).
+    pub inode: Arc<dyn Inode>,
+    /// What it does.
+    pub ops: Arc<dyn FileOps>,
+    flags: AtomicU32,
+    position: Mutex<u64>,
+}
+
+/// Status flags that fcntl(F_SETFL) may change (fs/fcntl.c SETFL_MASK).
+const SETFL_MASK: OpenFlags = OpenFlags::APPEND
+    .union(OpenFlags::NONBLOCK)
+    .union(OpenFlags::ASYNC)
+    .union(OpenFlags::DIRECT)
+    .union(OpenFlags::NOATIME);
+
+impl File {
+    /// A freshly opened file at position 0. `flags` without those that only concern the opening.
+    #[must_use]
+    pub fn new(path: Path, inode: Arc<dyn Inode>, ops: Arc<dyn FileOps>, flags: OpenFlags) -> Arc<Self> {
+        let once = OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
+        let kept = flags.difference(once);
+        Arc::new(Self { path, inode, ops, flags: AtomicU32::new(kept.bits()), position: Mutex::new(0) })
+    }
+
+    /// Access mode and status flags.
+    #[must_use]
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// fcntl(F_SETFL): only the flags in SETFL_MASK change.
+    pub fn set_status_flags(&self, wanted: OpenFlags) {
+        let kept = self.flags().difference(SETFL_MASK);
+        self.flags.store(kept.union(wanted.intersection(SETFL_MASK)).bits(), Ordering::Relaxed);
+    }
+
+    /// Whether calls on it must not wait.
+    #[must_use]
+    pub fn is_nonblocking(&self) -> bool {
+        self.flags().contains(OpenFlags::NONBLOCK)
+    }
+
+    /// EBADF unless open for reading (and not O_PATH).
+    pub fn check_readable(&self) -> SysResult<()> {
+        let flags = self.flags();
+        if flags.readable() && !flags.contains(OpenFlags::PATH) { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// EBADF unless open for writing (and not O_PATH).
+    pub fn check_writable(&self) -> SysResult<()> {
+        let flags = self.flags();
+        if flags.writable() && !flags.contains(OpenFlags::PATH) { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// The position, locked for the length of one read, write or seek (Linux's f_pos_lock).
+    pub fn position(&self) -> MutexGuard<'_, u64> {
+        self.position.lock()
+    }
+
+    /// What an operation at `offset` is told.
+    #[must_use]
+    pub fn io<'a>(&self, who: &'a dyn Caller, offset: u64) -> Io<'a> {
+        Io { who, offset, flags: self.flags() }
+    }
+}

@@ -1,0 +1,12 @@
+//! The virtual file system: inodes and open files as traits, mounts, dentries and the path walk.
+//!
+//! Lock order (outer first): mount tree → dentry children → inode internals → file position.
+#![forbid(unsafe_code)]
+
+pub mod dentry;
+pub mod file;
+pub mod inode;
+pub mod mount;
+pub mod path;
+
+pub use abi_linux::{Errno, SysResult};

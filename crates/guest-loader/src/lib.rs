@@ -13,3 +13,7 @@ pub mod protocol;
 mod plan;
 
 pub use plan::{LoadPlan, Object, Placement, PlanError, Segment, encode_init};
+
+/// The loader program: a static PIE with one read-only executable segment and no relocation. It wants to
+/// be executed with the guest's argv and envp, from a descriptor that nobody can write.
+pub static LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/loader"));

@@ -1,0 +1,15 @@
+perl -e 'print "perl $]\n" if $] > 5'
+seq 1 10 | perl -lne '$s += $_; END { print $s }'
+perl -MList::Util=sum,shuffle -e 'print sum(1..100), "\n"'
+perl -e 'my $pid = fork; if (!$pid) { exit 5 } waitpid $pid, 0; print $? >> 8, "\n"'
+perl -e 'open my $f, "-|", "echo from a pipe" or die; print <$f>'
+perl -e '$SIG{ALRM} = sub { print "alarm\n"; exit }; alarm 1; sleep 10'
+cd /tmp; printf 'one\ntwo\n' >f; perl -pi -e 's/o/0/g' f; cat f
+perl -MPOSIX -e 'print POSIX::strftime("%Y-%m-%d", gmtime 0), " ", POSIX::getcwd(), "\n"'
+perl -MFile::Find -e 'find(sub { $n++ }, "/etc"); print $n > 10 ? "many\n" : "few\n"'
+perl -MFile::Temp=tempfile -e '($h, $n) = tempfile(UNLINK => 1); print $h "x" x 5000; close $h; print -s $n, "\n"'
+perl -e 'opendir D, "/" or die; print join(" ", sort grep !/^\.|^lib32$|^libx32$/, readdir D), "\n"'
+perl -e 'local $/; open F, "<", "/etc/passwd"; print length(<F>) > 100 ? "read\n" : "short\n"; print((stat "/tmp")[2] & 07777, "\n")'
+perl -e 'unlink("/nonexistent") or print "$!\n"; mkdir "/tmp/d", 0700 or die; rmdir "/tmp/d" or die; print -d "/tmp/d" ? "there\n" : "gone\n"'
+perl -e 'pipe R, W; if (!fork) { close R; print W "child\n"; exit } close W; print <R>; wait; print "$?\n"'
+perl -e 'select(undef, undef, undef, 0.1); print "slept\n"; $r = ""; vec($r, 0, 1) = 1; print scalar(select($r, undef, undef, 0)), "\n"' </dev/null

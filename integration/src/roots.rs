@@ -1,0 +1,90 @@
+//! Root filesystems for the tests: built once, cached under `target/roots`, never modified afterwards.
+//!
+//! A root is built beside its final name and renamed, so a killed build leaves no half root; a file lock
+//! makes test processes that run at the same time build it once. The name carries a hash of what is in it.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::paths;
+
+const DEBIAN_SUITE: &str = "bookworm";
+
+/// What the workloads need beside Debian's essential packages.
+const DEBIAN_PACKAGES: &[&str] = &[
+    "bash",
+    "coreutils",
+    "gcc",
+    "git",
+    "libc6-dev",
+    "libpython3-stdlib",
+    "make",
+    "perl",
+    "procps",
+    "python3",
+    "tar",
+    "xz-utils",
+];
+
+/// A Debian root with the programs of the workloads. Needs root, mmdebstrap and a Debian mirror once.
+pub fn debian() -> PathBuf {
+    cached("debian", &(DEBIAN_SUITE, DEBIAN_PACKAGES), |dir| {
+        let status = Command::new("mmdebstrap")
+            .args(["--quiet", "--variant=minbase"])
+            .arg(format!("--include={}", DEBIAN_PACKAGES.join(",")))
+            .arg(DEBIAN_SUITE)
+            .arg(dir)
+            .stdin(Stdio::null())
+            .status()
+            .expect("mmdebstrap starts (apt install mmdebstrap)");
+        assert!(status.success(), "mmdebstrap {DEBIAN_SUITE}: {status}");
+    })
+}
+
+/// A root that holds nothing but a static busybox, its applets as links, and empty directories.
+pub fn busybox() -> PathBuf {
+    let busybox = ["/usr/bin/busybox", "/bin/busybox"]
+        .into_iter()
+        .map(Path::new)
+        .find(|path| path.is_file())
+        .expect("busybox is installed (apt install busybox-static)");
+    let program = fs::read(busybox).expect("busybox is readable");
+    cached("busybox", &program, |dir| {
+        for name in ["bin", "dev", "etc", "proc", "root", "sys", "tmp"] {
+            fs::create_dir_all(dir.join(name)).expect("the new root is writable");
+        }
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("the new root is ours");
+        fs::set_permissions(dir.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("tmp is ours");
+        fs::write(dir.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").expect("etc is ours");
+        fs::write(dir.join("etc/group"), "root:x:0:\n").expect("etc is ours");
+        fs::copy(busybox, dir.join("bin/busybox")).expect("bin is ours");
+        let applets = Command::new(busybox).arg("--list").output().expect("busybox runs");
+        for applet in String::from_utf8_lossy(&applets.stdout).lines().filter(|name| *name != "busybox") {
+            symlink("busybox", dir.join("bin").join(applet)).expect("bin is ours");
+        }
+    })
+}
+
+/// The directory `name-<hash of content>`, which `build` fills when it does not exist.
+fn cached(name: &str, content: &impl Hash, build: impl FnOnce(&Path)) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    let roots = paths::roots_dir();
+    fs::create_dir_all(&roots).expect("target is writable");
+    let lock = File::create(roots.join(format!("{name}.lock"))).expect("target is writable");
+    lock.lock().expect("the file system has locks");
+    let ready = roots.join(format!("{name}-{:016x}", hasher.finish()));
+    if !ready.exists() {
+        let building = roots.join(format!("{name}.building"));
+        if building.exists() {
+            fs::remove_dir_all(&building).expect("a build that was killed can be removed");
+        }
+        fs::create_dir(&building).expect("target is writable");
+        build(&building);
+        fs::rename(&building, &ready).expect("both are in one directory");
+    }
+    ready
+}

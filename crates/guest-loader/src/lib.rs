@@ -8,6 +8,8 @@
 //! The library has no unsafe code; the program (which runs inside the guest, with the guest's rights) has.
 //! Neighbours: `kernel-task` makes plans, `platform-notify` keeps [`LOADER`] in a sealed memfd.
 
+#![forbid(unsafe_code)]
+
 pub mod protocol;
 
 mod plan;

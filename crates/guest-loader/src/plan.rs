@@ -133,10 +133,7 @@ impl LoadPlan {
     /// # Errors
     /// See [`PlanError`].
     pub fn encode(&self) -> Result<Vec<u8>, PlanError> {
-        let objects = [
-            self.exe.record()?,
-            self.interp.as_ref().map_or(Ok(absent_object()), Object::record)?,
-        ];
+        let objects = [self.exe.record()?, self.interp.as_ref().map_or(Ok(absent_object()), Object::record)?];
         let interp_segments = self.interp.as_ref().map_or(0, |interp| interp.segments.len());
         let segment_count = self.exe.segments.len() + interp_segments;
         if segment_count > MAX_SEGMENTS || self.argv_prefix.len() > MAX_PREFIX {
@@ -148,17 +145,10 @@ impl LoadPlan {
         }
 
         let execfn_off = size_of::<PlanHeader>() + segment_count * size_of::<SegmentRecord>();
-        let prefix_off = execfn_off
-            .checked_add(self.execfn.len() + 1)
-            .ok_or(PlanError::TooLong)?;
-        let prefix_len = self
-            .argv_prefix
-            .iter()
-            .try_fold(0usize, |sum, s| sum.checked_add(s.len() + 1));
+        let prefix_off = execfn_off.checked_add(self.execfn.len() + 1).ok_or(PlanError::TooLong)?;
+        let prefix_len = self.argv_prefix.iter().try_fold(0usize, |sum, s| sum.checked_add(s.len() + 1));
         let prefix_len = prefix_len.ok_or(PlanError::TooLong)?;
-        let total_len = prefix_off
-            .checked_add(prefix_len)
-            .filter(|len| *len <= MAX_PLAN_LEN);
+        let total_len = prefix_off.checked_add(prefix_len).filter(|len| *len <= MAX_PLAN_LEN);
         let total_len = total_len.ok_or(PlanError::TooLong)?;
 
         let mut header = empty_header(MODE_EXEC, objects, &self.comm);
@@ -179,10 +169,7 @@ impl LoadPlan {
 
         let mut out = Vec::with_capacity(total_len);
         put_header(&mut out, &header);
-        self.exe
-            .segments
-            .iter()
-            .for_each(|segment| put_segment(&mut out, OBJECT_EXE, segment));
+        self.exe.segments.iter().for_each(|segment| put_segment(&mut out, OBJECT_EXE, segment));
         for segment in self.interp.iter().flat_map(|interp| &interp.segments) {
             put_segment(&mut out, OBJECT_INTERP, segment);
         }
@@ -218,27 +205,14 @@ impl Object {
             Placement::Relocatable => PLACE_RELOCATABLE,
         };
         let span_len = span_end - span_start;
-        Ok(ObjectRecord {
-            place,
-            reserved: 0,
-            span_start,
-            span_len,
-            align,
-            entry: self.entry,
-        })
+        Ok(ObjectRecord { place, reserved: 0, span_start, span_len, align, entry: self.entry })
     }
 }
 
 impl Segment {
     fn is_mappable(&self) -> bool {
-        let in_user_space = self
-            .vaddr
-            .checked_add(self.mem_len)
-            .is_some_and(|end| end <= TASK_SIZE);
-        let file_end = self
-            .file_off
-            .checked_add(self.file_len)
-            .is_some_and(|end| end <= i64::MAX as u64);
+        let in_user_space = self.vaddr.checked_add(self.mem_len).is_some_and(|end| end <= TASK_SIZE);
+        let file_end = self.file_off.checked_add(self.file_len).is_some_and(|end| end <= i64::MAX as u64);
         let congruent = self.file_len == 0 || self.vaddr % PAGE == self.file_off % PAGE;
         let sized = self.mem_len > 0 && self.file_len <= self.mem_len;
         in_user_space && file_end && congruent && sized && self.prot & !PROT_ALL == 0
@@ -250,14 +224,7 @@ fn word(value: usize) -> Result<u32, PlanError> {
 }
 
 fn absent_object() -> ObjectRecord {
-    ObjectRecord {
-        place: PLACE_ABSENT,
-        reserved: 0,
-        span_start: 0,
-        span_len: 0,
-        align: 0,
-        entry: 0,
-    }
+    ObjectRecord { place: PLACE_ABSENT, reserved: 0, span_start: 0, span_len: 0, align: 0, entry: 0 }
 }
 
 fn empty_header(mode: u32, objects: [ObjectRecord; 2], name: &[u8]) -> PlanHeader {
@@ -292,31 +259,21 @@ fn empty_header(mode: u32, objects: [ObjectRecord; 2], name: &[u8]) -> PlanHeade
 }
 
 fn put_u32s(out: &mut Vec<u8>, values: &[u32]) {
-    values
-        .iter()
-        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
 }
 
 fn put_u64s(out: &mut Vec<u8>, values: &[u64]) {
-    values
-        .iter()
-        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
 }
 
 fn put_header(out: &mut Vec<u8>, h: &PlanHeader) {
     put_u32s(out, &[h.magic, h.version, h.mode, h.total_len]);
     for object in &h.objects {
         put_u32s(out, &[object.place, object.reserved]);
-        put_u64s(
-            out,
-            &[object.span_start, object.span_len, object.align, object.entry],
-        );
+        put_u64s(out, &[object.span_start, object.span_len, object.align, object.entry]);
     }
     put_u64s(out, &[h.phdr]);
-    put_u32s(
-        out,
-        &[h.phent, h.phnum, h.uid, h.euid, h.gid, h.egid, h.secure, h.flags],
-    );
+    put_u32s(out, &[h.phent, h.phnum, h.uid, h.euid, h.gid, h.egid, h.secure, h.flags]);
     out.extend_from_slice(&h.comm);
     put_u32s(out, &[h.segment_count, h.segments_off, h.execfn_off]);
     put_u32s(out, &[h.prefix_count, h.prefix_off, h.prefix_len]);
@@ -325,4 +282,83 @@ fn put_header(out: &mut Vec<u8>, h: &PlanHeader) {
 fn put_segment(out: &mut Vec<u8>, object: u32, s: &Segment) {
     put_u32s(out, &[object, s.prot]);
     put_u64s(out, &[s.vaddr, s.mem_len, s.file_off, s.file_len]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LoadPlan, Object, Placement, PlanError, Segment, encode_init};
+    use crate::protocol::{MAX_PLAN_LEN, PlanHeader, SegmentRecord};
+
+    fn segment(vaddr: u64, mem_len: u64) -> Segment {
+        Segment { prot: 5, vaddr, mem_len, file_off: vaddr % 4096, file_len: 16 }
+    }
+
+    fn plan(segments: Vec<Segment>) -> LoadPlan {
+        LoadPlan {
+            exe: Object { placement: Placement::Fixed, align: 4096, entry: 0x1010, segments },
+            interp: None,
+            phdr: 0,
+            phnum: 3,
+            uid: 0,
+            euid: 0,
+            gid: 0,
+            egid: 0,
+            secure: true,
+            exec_stack: false,
+            comm: b"a-very-long-command-name".to_vec(),
+            execfn: b"/x".to_vec(),
+            argv_prefix: vec![b"/bin/sh".to_vec(), b"/x".to_vec()],
+        }
+    }
+
+    #[test]
+    fn encoding_has_the_layout_of_the_protocol() {
+        let bytes = plan(vec![segment(0x1010, 32), segment(0x2ff0, 0x100)]).encode().unwrap();
+        let strings_at = size_of::<PlanHeader>() + 2 * size_of::<SegmentRecord>();
+        assert_eq!(bytes.get(strings_at..).unwrap(), b"/x\0/bin/sh\0/x\0");
+        let at = |offset: usize| u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap());
+        assert_eq!(at(12) as usize, bytes.len());
+        assert_eq!(at(core::mem::offset_of!(PlanHeader, segment_count)), 2);
+        assert_eq!(at(core::mem::offset_of!(PlanHeader, execfn_off)) as usize, strings_at);
+        assert_eq!(at(core::mem::offset_of!(PlanHeader, secure)), 1);
+        let comm = core::mem::offset_of!(PlanHeader, comm);
+        assert_eq!(&bytes[comm..comm + 16], b"a-very-long-com\0");
+        assert_eq!(encode_init(b"init").len(), size_of::<PlanHeader>());
+    }
+
+    #[test]
+    fn segments_that_cannot_be_mapped_are_refused() {
+        let refused = |segments| plan(segments).encode().unwrap_err();
+        assert_eq!(refused(vec![]), PlanError::NoSegments);
+        let good = segment(0x1000, 0x1000);
+        for bad in [
+            Segment { file_len: 0x1001, ..good },
+            Segment { file_off: 1, ..good },
+            Segment { prot: 8, ..good },
+            Segment { mem_len: 0, file_len: 0, ..good },
+            Segment { vaddr: u64::MAX - 4095, ..good },
+            Segment { vaddr: (1 << 47) - 4096, ..good },
+            Segment { file_off: i64::MAX as u64 & !4095, file_len: 4096, ..good },
+        ] {
+            assert_eq!(refused(vec![bad]), PlanError::BadSegment, "{bad:?}");
+        }
+        assert_eq!(refused(vec![good, segment(0x1800, 16)]), PlanError::BadSegment);
+        assert_eq!(refused(vec![segment(0x5000, 16), good]), PlanError::BadSegment);
+    }
+
+    #[test]
+    fn limits_of_the_protocol_hold() {
+        let good = vec![segment(0x1000, 16)];
+        let mut odd = plan(good.clone());
+        odd.exe.align = 0x3000;
+        assert_eq!(odd.encode(), Err(PlanError::BadAlign));
+        let mut long = plan(good.clone());
+        long.execfn = vec![b'x'; MAX_PLAN_LEN];
+        assert_eq!(long.encode(), Err(PlanError::TooLong));
+        let mut nul = plan(good);
+        nul.argv_prefix.push(b"a\0b".to_vec());
+        assert_eq!(nul.encode(), Err(PlanError::NulInString));
+        let many = (1..1200).map(|page| segment(page * 4096, 16)).collect();
+        assert_eq!(plan(many).encode(), Err(PlanError::TooLong));
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use abi_linux::fs::{Events, OpenFlags};
@@ -79,6 +79,11 @@ pub trait FileOps: Send + Sync + Any {
     fn poll(&self) -> Events {
         Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
     }
+    /// Whether open(2) has not finished: a fifo whose other end nobody has opened yet (fifo(7)). The open
+    /// handler waits on `wait_queue` until this is false, before it installs the fd; a signal drops the file.
+    fn is_opening(&self) -> bool {
+        false
+    }
     /// Whom to ask for changes of `poll`; `None` when it never changes.
     fn wait_queue(&self) -> Option<&WaitQueue> {
         None
@@ -130,6 +135,14 @@ pub trait FileOps: Send + Sync + Any {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// Told when an open file goes away, while its operations still work: an epoll entry (Linux's
+/// eventpoll_release). Called from the drop of the last reference, so it may run with the locks of whoever
+/// dropped it; nobody may drop a `File` below a lock of an epoll.
+pub trait FileWatcher: Send + Sync {
+    /// The last reference to `file` is gone.
+    fn file_gone(&self, file: &File);
+}
+
 /// An open file description: shared by dup(2) and fork(2).
 pub struct File {
     /// Where it was opened; for pipes and the like a place that only prints (`pipe:[7]`).
@@ -140,6 +153,16 @@ pub struct File {
     pub ops: Arc<dyn FileOps>,
     flags: AtomicU32,
     position: Mutex<u64>,
+    watchers: Mutex<Vec<Weak<dyn FileWatcher>>>,
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let watchers = std::mem::take(self.watchers.get_mut());
+        for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            watcher.file_gone(self);
+        }
+    }
 }
 
 /// Status flags that fcntl(F_SETFL) may change (fs/fcntl.c SETFL_MASK).
@@ -155,7 +178,8 @@ impl File {
     pub fn new(path: Path, inode: Arc<dyn Inode>, ops: Arc<dyn FileOps>, flags: OpenFlags) -> Arc<Self> {
         let once = OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
         let kept = flags.difference(once);
-        Arc::new(Self { path, inode, ops, flags: AtomicU32::new(kept.bits()), position: Mutex::new(0) })
+        let (flags, position, watchers) = (AtomicU32::new(kept.bits()), Mutex::default(), Mutex::default());
+        Arc::new(Self { path, inode, ops, flags, position, watchers })
     }
 
     /// Access mode and status flags.
@@ -191,6 +215,13 @@ impl File {
     /// The position, locked for the length of one read, write or seek (Linux's f_pos_lock).
     pub fn position(&self) -> MutexGuard<'_, u64> {
         self.position.lock()
+    }
+
+    /// Has `watcher` told when this file goes away; those that went away themselves are forgotten.
+    pub fn watch(&self, watcher: Weak<dyn FileWatcher>) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|known| known.strong_count() > 0);
+        watchers.push(watcher);
     }
 
     /// What an operation at `offset` is told.

@@ -1,1 +1,9 @@
+//! What lies behind open files: one folder for each filesystem, and pipes, terminals, eventfds, timerfds
+//! and epoll. They implement the traits of kernel-vfs and know processes through `Caller` alone.
+#![forbid(unsafe_code)]
 
+pub mod eventfd;
+pub mod pipe;
+
+#[cfg(test)]
+mod io_test;

@@ -1,14 +1,370 @@
 //! Dentries: names in directories, with what they lead to, cached.
+//!
+//! A [`Dentry`] always leads to an inode; a name known to be missing is an entry of its parent's table.
+//! In a directory whose lookups may be cached (an exclusive filesystem, see
+//! [`SuperBlock::is_exclusive`]) both kinds of entry stay true until an operation of our own changes
+//! them; in others they are checked at each lookup. The table is bounded: each filesystem instance keeps
+//! at most [`MAX_CACHED`] entries and forgets unused ones, oldest first, with a second chance.
+//!
+//! Lock order: `Tree.rename` → `Dentry.mutation` (two of them by address) → `Dentry.children` →
+//! `Tree.clock`, and `Dentry.links` last. `mutation` is held while the filesystem changes the directory;
+//! `children` and `links` only for a moment.
 
-/// A name below a parent.
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
+use kernel_base::sync::{Mutex, MutexGuard, RwLock};
+
+use crate::inode::{Inode, SuperBlock};
+
+/// Most names, present and missing, that one filesystem instance keeps.
+pub const MAX_CACHED: usize = 1 << 16;
+/// How many candidates one insertion into a full cache looks at.
+const EVICTION_TRIES: usize = 16;
+
+/// What a directory's table says about a name.
+enum Child {
+    Present(Arc<Dentry>),
+    Missing,
+}
+
+struct Links {
+    /// `None` for the root of a filesystem and for anonymous files.
+    parent: Option<Arc<Dentry>>,
+    name: Arc<[u8]>,
+}
+
+/// What all dentries of one filesystem instance share.
+pub(crate) struct Tree {
+    superblock: Arc<dyn SuperBlock>,
+    exclusive: bool,
+    /// How many mounts show it.
+    mounts: AtomicUsize,
+    /// Held by renames between directories, so that nobody's ancestors change meanwhile.
+    rename: Mutex<()>,
+    /// Entries of the tables in the order they were made.
+    clock: Mutex<VecDeque<(Weak<Dentry>, Arc<[u8]>)>>,
+}
+
+/// A name below a parent, and its inode.
 pub struct Dentry {
-    name: Box<[u8]>,
+    inode: Arc<dyn Inode>,
+    tree: Arc<Tree>,
+    links: RwLock<Links>,
+    mutation: Mutex<()>,
+    children: Mutex<HashMap<Arc<[u8]>, Child>>,
+    /// How many mounts lie on it.
+    mounts: AtomicU32,
+    deleted: AtomicBool,
+    /// Used since the clock's hand passed.
+    referenced: AtomicBool,
 }
 
 impl Dentry {
-    /// Its last component.
+    fn new(inode: Arc<dyn Inode>, tree: Arc<Tree>, parent: Option<Arc<Self>>, name: Arc<[u8]>) -> Arc<Self> {
+        Arc::new(Self {
+            inode,
+            tree,
+            links: RwLock::new(Links { parent, name }),
+            mutation: Mutex::new(()),
+            children: Mutex::new(HashMap::new()),
+            mounts: AtomicU32::new(0),
+            deleted: AtomicBool::new(false),
+            referenced: AtomicBool::new(true),
+        })
+    }
+
+    /// The root of a filesystem instance. Its caches end with the last reference to it.
     #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.name
+    pub fn root_of(superblock: &Arc<dyn SuperBlock>) -> Arc<Self> {
+        let tree = Tree {
+            superblock: Arc::clone(superblock),
+            exclusive: superblock.is_exclusive(),
+            mounts: AtomicUsize::new(0),
+            rename: Mutex::new(()),
+            clock: Mutex::default(),
+        };
+        Self::new(superblock.root(), Arc::new(tree), None, Arc::from(&b""[..]))
+    }
+
+    /// A dentry outside any directory: a pipe's, an O_TMPFILE's. `text` is what /proc/pid/fd says.
+    #[must_use]
+    pub fn unattached(self: &Arc<Self>, inode: Arc<dyn Inode>, text: &[u8]) -> Arc<Self> {
+        Self::new(inode, Arc::clone(&self.tree), None, Arc::from(text))
+    }
+
+    /// An unnamed file of directory `self` (O_TMPFILE): its path is the directory's, deleted.
+    pub(crate) fn unnamed_child(self: &Arc<Self>, inode: Arc<dyn Inode>, text: &[u8]) -> Arc<Self> {
+        let child = Self::new(inode, Arc::clone(&self.tree), Some(Arc::clone(self)), Arc::from(text));
+        child.deleted.store(true, Ordering::Relaxed);
+        child
+    }
+
+    /// Its last component; changes with rename(2).
+    #[must_use]
+    pub fn name(&self) -> Arc<[u8]> {
+        Arc::clone(&self.links.read().name)
+    }
+
+    /// The directory it is in; `None` for the root of a filesystem.
+    #[must_use]
+    pub fn parent(&self) -> Option<Arc<Self>> {
+        self.links.read().parent.clone()
+    }
+
+    /// Its inode.
+    #[must_use]
+    pub fn inode(&self) -> &Arc<dyn Inode> {
+        &self.inode
+    }
+
+    /// The filesystem it belongs to.
+    #[must_use]
+    pub fn superblock(&self) -> &Arc<dyn SuperBlock> {
+        &self.tree.superblock
+    }
+
+    /// Whether the name was removed.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed)
+    }
+
+    /// Whether a mount lies on it, in some namespace.
+    #[must_use]
+    pub fn is_mountpoint(&self) -> bool {
+        self.mounts.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn add_mount(&self) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn remove_mount(&self) {
+        self.mounts.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether both belong to one filesystem instance.
+    pub(crate) fn same_tree(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tree, &other.tree)
+    }
+
+    /// Whether `self` is `other` or below it.
+    pub(crate) fn is_within(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        let mut here = Arc::clone(self);
+        loop {
+            if Arc::ptr_eq(&here, other) {
+                return true;
+            }
+            let Some(parent) = here.parent() else { return false };
+            here = parent;
+        }
+    }
+
+    fn is_cacheable(&self) -> bool {
+        self.tree.exclusive && self.inode.caches_lookups()
+    }
+
+    /// The child of that name, from the cache or the filesystem.
+    pub(crate) fn lookup(self: &Arc<Self>, name: &[u8], who: &dyn Caller) -> SysResult<Arc<Self>> {
+        let cacheable = self.is_cacheable();
+        if let Some(known) = self.cached(name, cacheable) {
+            return known;
+        }
+        if !self.inode.caches_lookups() {
+            let inode = self.inode.lookup(name, who)?;
+            return Ok(Self::new(inode, Arc::clone(&self.tree), Some(Arc::clone(self)), Arc::from(name)));
+        }
+        let guard = self.mutation.lock();
+        self.lookup_locked(&guard, name, who)
+    }
+
+    /// [`Dentry::lookup`] for a caller who holds the directory still.
+    pub(crate) fn lookup_locked(
+        self: &Arc<Self>,
+        _held: &MutexGuard<'_, ()>,
+        name: &[u8],
+        who: &dyn Caller,
+    ) -> SysResult<Arc<Self>> {
+        if let Some(known) = self.cached(name, self.is_cacheable()) {
+            return known;
+        }
+        match self.inode.lookup(name, who) {
+            Ok(inode) => Ok(self.insert(name, inode)),
+            Err(Errno::ENOENT) => {
+                self.forget(name);
+                Err(Errno::ENOENT)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The table's answer, when it may be believed. Names that are mounted on are always believed.
+    fn cached(&self, name: &[u8], cacheable: bool) -> Option<SysResult<Arc<Self>>> {
+        match self.children.lock().get(name)? {
+            Child::Present(child) if cacheable || child.is_mountpoint() => {
+                child.referenced.store(true, Ordering::Relaxed);
+                Some(Ok(Arc::clone(child)))
+            }
+            Child::Missing if cacheable => Some(Err(Errno::ENOENT)),
+            _ => None,
+        }
+    }
+
+    /// Enters what the filesystem says; keeps the present dentry when it leads to the same inode.
+    pub(crate) fn insert(self: &Arc<Self>, name: &[u8], inode: Arc<dyn Inode>) -> Arc<Self> {
+        let mut children = self.children.lock();
+        if let Some(Child::Present(child)) = children.get(name)
+            && Arc::ptr_eq(&child.inode, &inode)
+        {
+            return Arc::clone(child);
+        }
+        let name: Arc<[u8]> = Arc::from(name);
+        let child = Self::new(inode, Arc::clone(&self.tree), Some(Arc::clone(self)), Arc::clone(&name));
+        let old = children.insert(Arc::clone(&name), Child::Present(Arc::clone(&child)));
+        drop(children);
+        drop(old);
+        self.remember(name);
+        child
+    }
+
+    /// Notes that a name is missing.
+    fn forget(self: &Arc<Self>, name: &[u8]) {
+        let mut children = self.children.lock();
+        if !self.is_cacheable() {
+            let old = children.remove(name);
+            drop(children);
+            drop(old);
+            return;
+        }
+        let name: Arc<[u8]> = Arc::from(name);
+        let old = children.insert(Arc::clone(&name), Child::Missing);
+        drop(children);
+        if old.is_none() {
+            self.remember(name);
+        }
+    }
+
+    /// Adds an entry to the clock and evicts others when there are too many.
+    fn remember(self: &Arc<Self>, name: Arc<[u8]>) {
+        let mut tries = 0;
+        let mut clock = self.tree.clock.lock();
+        clock.push_back((Arc::downgrade(self), name));
+        while clock.len() > MAX_CACHED && tries < EVICTION_TRIES {
+            tries += 1;
+            let Some((parent, name)) = clock.pop_front() else { return };
+            drop(clock);
+            let keep = parent.upgrade().is_some_and(|parent| !parent.evict(&name));
+            clock = self.tree.clock.lock();
+            if keep {
+                clock.push_back((parent, name));
+            }
+        }
+    }
+
+    /// Drops an entry that nobody uses. False when it has to stay for now.
+    fn evict(&self, name: &[u8]) -> bool {
+        let mut children = self.children.lock();
+        let unused = match children.get(name) {
+            // A dentry below it would hold a reference, too.
+            Some(Child::Present(child)) => {
+                Arc::strong_count(child) == 1 && !child.referenced.swap(false, Ordering::Relaxed)
+            }
+            Some(Child::Missing) => true,
+            None => return true,
+        };
+        let old = if unused { children.remove(name) } else { None };
+        drop(children);
+        drop(old);
+        unused
+    }
+
+    /// Holds the directory still while the filesystem changes it.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.mutation.lock()
+    }
+
+    /// Notes that `child` was unlinked from here.
+    pub(crate) fn removed(self: &Arc<Self>, child: &Self, name: &[u8]) {
+        child.deleted.store(true, Ordering::Relaxed);
+        self.forget(name);
+    }
+
+    /// Notes that `child` has moved from here to `name` in `to`, in place of `victim`.
+    pub(crate) fn moved(
+        self: &Arc<Self>,
+        child: &Arc<Self>,
+        to: &Arc<Self>,
+        name: &[u8],
+        victim: Option<&Self>,
+    ) {
+        let old_name = child.name();
+        if let Some(victim) = victim {
+            victim.deleted.store(true, Ordering::Relaxed);
+        }
+        self.forget(&old_name);
+        to.adopt(child, name);
+    }
+
+    /// Notes that `a` in `self` and `b` in `to` changed places.
+    pub(crate) fn exchanged(self: &Arc<Self>, a: &Arc<Self>, to: &Arc<Self>, b: &Arc<Self>) {
+        let (a_name, b_name) = (a.name(), b.name());
+        to.adopt(a, &b_name);
+        self.adopt(b, &a_name);
+    }
+
+    fn adopt(self: &Arc<Self>, child: &Arc<Self>, name: &[u8]) {
+        let name: Arc<[u8]> = Arc::from(name);
+        let links = Links { parent: Some(Arc::clone(self)), name: Arc::clone(&name) };
+        let old_links = std::mem::replace(&mut *child.links.write(), links);
+        let old = self.children.lock().insert(Arc::clone(&name), Child::Present(Arc::clone(child)));
+        drop((old_links, old));
+        self.remember(name);
+    }
+
+    /// Keeps ancestors still for a rename between directories.
+    pub(crate) fn lock_tree(&self) -> MutexGuard<'_, ()> {
+        self.tree.rename.lock()
+    }
+
+    pub(crate) fn used_by_mount(&self) {
+        self.tree.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The last mount of a filesystem instance ends its caches, which are a cycle of references.
+    pub(crate) fn unused_by_mount(self: &Arc<Self>) {
+        if self.tree.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let mut top = Arc::clone(self);
+            while let Some(parent) = top.parent() {
+                top = parent;
+            }
+            top.prune();
+        }
+    }
+
+    /// Forgets all that is cached below.
+    fn prune(&self) {
+        let mut pending = vec![std::mem::take(&mut *self.children.lock())];
+        while let Some(children) = pending.pop() {
+            for child in children.values() {
+                if let Child::Present(child) = child {
+                    pending.push(std::mem::take(&mut *child.children.lock()));
+                }
+            }
+        }
+        self.tree.clock.lock().clear();
+    }
+}
+
+impl Drop for Dentry {
+    /// Drops a chain of removed directories one by one: a guest can make it longer than a stack is deep.
+    fn drop(&mut self) {
+        let mut next = self.links.get_mut().parent.take();
+        while let Some(parent) = next {
+            next = Arc::into_inner(parent).and_then(|mut parent| parent.links.get_mut().parent.take());
+        }
     }
 }

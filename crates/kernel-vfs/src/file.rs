@@ -7,8 +7,8 @@
 
 use std::any::Any;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use abi_linux::fs::{Events, OpenFlags};
 use abi_linux::{Errno, SysResult};
@@ -92,13 +92,22 @@ pub trait FileOps: Send + Sync + Any {
     fn is_pollable(&self) -> bool {
         self.wait_queue().is_some()
     }
+    /// False while open(2) of a fifo still waits for the other side, which makes `wait_queue` wake.
+    fn is_open_complete(&self) -> bool {
+        true
+    }
     /// ioctl(2); ENOTTY for unknown commands. `arg` is a value or a guest address for `who.mem()`.
     fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
         let _ = (who, cmd, arg);
         Err(Errno::ENOTTY)
     }
     /// Directory entries from `position` on, until `emit` answers false (its buffer is full).
-    fn read_dir(&self, who: &dyn Caller, position: u64, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> SysResult<()> {
+    fn read_dir(
+        &self,
+        who: &dyn Caller,
+        position: u64,
+        emit: &mut dyn FnMut(DirEntry<'_>) -> bool,
+    ) -> SysResult<()> {
         let _ = (who, position, emit);
         Err(Errno::ENOTDIR)
     }
@@ -176,7 +185,8 @@ impl File {
     /// A freshly opened file at position 0. `flags` without those that only concern the opening.
     #[must_use]
     pub fn new(path: Path, inode: Arc<dyn Inode>, ops: Arc<dyn FileOps>, flags: OpenFlags) -> Arc<Self> {
-        let once = OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
+        let once =
+            OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
         let kept = flags.difference(once);
         let (flags, position, watchers) = (AtomicU32::new(kept.bits()), Mutex::default(), Mutex::default());
         Arc::new(Self { path, inode, ops, flags, position, watchers })
@@ -217,11 +227,15 @@ impl File {
         self.position.lock()
     }
 
-    /// Has `watcher` told when this file goes away; those that went away themselves are forgotten.
+    /// Has `watcher` told when this file goes away, once however often it asks; those that went away
+    /// themselves are forgotten.
     pub fn watch(&self, watcher: Weak<dyn FileWatcher>) {
         let mut watchers = self.watchers.lock();
         watchers.retain(|known| known.strong_count() > 0);
-        watchers.push(watcher);
+        let address = watcher.as_ptr().cast::<()>();
+        if !watchers.iter().any(|known| known.as_ptr().cast::<()>() == address) {
+            watchers.push(watcher);
+        }
     }
 
     /// What an operation at `offset` is told.

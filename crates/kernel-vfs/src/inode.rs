@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use abi_linux::fs::{OpenFlags, StatFs};
+use abi_linux::fs::{self, OpenFlags, StatFs};
 use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
@@ -21,6 +21,43 @@ pub enum FileKind {
     Socket,
     CharDevice,
     BlockDevice,
+}
+
+impl FileKind {
+    /// The type bits of `st_mode`.
+    #[must_use]
+    pub const fn mode_bits(self) -> u32 {
+        match self {
+            Self::Regular => fs::S_IFREG,
+            Self::Directory => fs::S_IFDIR,
+            Self::Symlink => fs::S_IFLNK,
+            Self::Fifo => fs::S_IFIFO,
+            Self::Socket => fs::S_IFSOCK,
+            Self::CharDevice => fs::S_IFCHR,
+            Self::BlockDevice => fs::S_IFBLK,
+        }
+    }
+
+    /// The kind that `st_mode` tells; `None` for no known type.
+    #[must_use]
+    pub const fn from_mode(mode: u32) -> Option<Self> {
+        Some(match mode & fs::S_IFMT {
+            fs::S_IFREG => Self::Regular,
+            fs::S_IFDIR => Self::Directory,
+            fs::S_IFLNK => Self::Symlink,
+            fs::S_IFIFO => Self::Fifo,
+            fs::S_IFSOCK => Self::Socket,
+            fs::S_IFCHR => Self::CharDevice,
+            fs::S_IFBLK => Self::BlockDevice,
+            _ => return None,
+        })
+    }
+
+    /// `d_type` of getdents64(2): DT_REG and its like (include/linux/fs_types.h).
+    #[must_use]
+    pub const fn d_type(self) -> u8 {
+        (self.mode_bits() >> 12) as u8
+    }
 }
 
 /// What stat(2) and statx(2) tell of an inode.
@@ -167,7 +204,13 @@ pub trait Inode: Send + Sync + Any {
     }
     /// Moves `name` from here to `new_name` in `new_parent`, of the same filesystem. Type rules (a
     /// directory replaces only an empty directory …) were checked by the VFS as far as it can.
-    fn rename(&self, name: &[u8], new_parent: &dyn Inode, new_name: &[u8], mode: RenameMode) -> SysResult<()> {
+    fn rename(
+        &self,
+        name: &[u8],
+        new_parent: &dyn Inode,
+        new_name: &[u8],
+        mode: RenameMode,
+    ) -> SysResult<()> {
         let _ = (name, new_parent, new_name, mode);
         Err(Errno::EPERM)
     }

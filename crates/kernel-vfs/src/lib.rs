@@ -3,10 +3,15 @@
 //! Lock order (outer first): mount tree → dentry children → inode internals → file position.
 #![forbid(unsafe_code)]
 
+pub mod anon;
 pub mod dentry;
+pub mod device;
 pub mod file;
 pub mod inode;
 pub mod mount;
+pub mod ops;
 pub mod path;
+pub mod permission;
+pub mod walk;
 
 pub use abi_linux::{Errno, SysResult};

@@ -1,0 +1,43 @@
+//! Signals to guests, and the signal that wakes our own threads.
+
+use abi_linux::SysResult;
+
+use crate::{check, check_long};
+
+/// kill(2) to one process. An id that is not positive would mean a group: ESRCH.
+pub fn kill_process(tgid: i32, signal: i32) -> SysResult<()> {
+    if tgid <= 0 {
+        return Err(abi_linux::Errno::ESRCH);
+    }
+    // SAFETY: kill takes integers only.
+    let ret = unsafe { libc::kill(tgid, signal) };
+    check(ret).map(drop)
+}
+
+/// tgkill(2).
+pub fn kill_thread(tgid: i32, tid: i32, signal: i32) -> SysResult<()> {
+    // SAFETY: tgkill takes integers only.
+    let ret = unsafe { libc::syscall(libc::SYS_tgkill, tgid, tid, signal) };
+    check_long(ret).map(drop)
+}
+
+/// The calling thread's id.
+#[must_use]
+pub fn own_tid() -> i32 {
+    // SAFETY: gettid has no arguments and cannot fail.
+    unsafe { libc::gettid() }
+}
+
+extern "C" fn nothing(_signal: libc::c_int) {}
+
+/// Gives `signal` a handler that does nothing and does not restart calls, so that it ends a blocking call of
+/// the thread it is sent to.
+pub fn make_interrupting(signal: i32) -> SysResult<()> {
+    // SAFETY: sigaction is a C struct for which all zeroes is a value (no flags, empty mask).
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int) = nothing;
+    action.sa_sigaction = handler as libc::sighandler_t;
+    // SAFETY: the handler touches nothing, so it may run anywhere; `action` is live; the old one is not wanted.
+    let ret = unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
+    check(ret).map(drop)
+}

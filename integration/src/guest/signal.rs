@@ -44,8 +44,12 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, _context:
     // SAFETY: the kernel passes a valid siginfo to a SA_SIGINFO handler.
     let info = unsafe { &*info };
     CODE.store(info.si_code, Ordering::SeqCst);
-    // SAFETY: reading the union's bytes is defined for every signal; only SIGCHLD's readers use it.
-    let (pid, status, address) = unsafe { (info.si_pid(), info.si_status(), info.si_addr()) };
+    // SAFETY: the union's bytes are initialised; only readers of a signal that was sent use this one.
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: as above; only SIGCHLD's readers use it.
+    let status = unsafe { info.si_status() };
+    // SAFETY: as above; only the readers of faults use it.
+    let address = unsafe { info.si_addr() };
     SENDER.store(pid, Ordering::SeqCst);
     STATUS.store(status, Ordering::SeqCst);
     ADDRESS.store(address as usize, Ordering::SeqCst);

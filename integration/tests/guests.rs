@@ -1,0 +1,39 @@
+//! The guest programs: every check passes on the host, and then in a sandbox on the host's root.
+
+use std::path::Path;
+
+use integration::paths;
+use integration::runner::{Runner, Sandbox, assert_equal};
+
+/// Where the programs are inside the sandbox.
+const MOUNT: &str = "/t";
+
+fn passes(program: &str) {
+    let program = Path::new(program);
+    let native = Runner::Native.run(&[program]);
+    println!("{native:?}");
+    assert!(native.status == 0 && !native.hung, "fails on the host: {native:?}");
+    if paths::palisade_is_wanted() {
+        let dir = program.parent().expect("a program is in a directory");
+        let name = program.file_name().expect("a program has a name").to_string_lossy();
+        let sandbox = Sandbox::default().with_volume(dir, MOUNT);
+        let palisade = Runner::Palisade(sandbox).run(&[format!("{MOUNT}/{name}")]);
+        assert_equal(&native, &palisade);
+    }
+}
+
+macro_rules! guests {
+    ($($test:ident = $program:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                passes(env!(concat!("CARGO_BIN_EXE_", $program)));
+            }
+        )*
+    };
+}
+
+guests! {
+    descriptors = "guest_fds";
+    files = "guest_files";
+}

@@ -22,6 +22,10 @@
 //! tree is ours (`tree.rs`), and seccompiler compiles what it is good at, the conditions of one rule: with
 //! Allow for a match and Trap for a mismatch, which `block.rs` rewrites to the rule's own actions.
 //!
+//! The table's plan of 386 rules becomes 658 instructions. A call that always notifies takes 10 or 11 of
+//! them; native ones with checked pointers 14 to 20, futex, with its list of operations, up to 50 (counted
+//! by [`evaluate`]; the test `hot_calls_take_few_instructions` prints them).
+//!
 //! # Neighbours
 //!
 //! `syscall-table` has the plan, with the checks that every pointer of a native row lies below 2^47.

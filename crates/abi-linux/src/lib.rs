@@ -7,6 +7,7 @@
 
 pub mod errno;
 pub mod fs;
+pub mod layouts;
 pub mod names;
 pub mod signal;
 pub mod time;

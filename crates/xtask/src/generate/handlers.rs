@@ -1,0 +1,105 @@
+//! Which handlers kernel-syscalls has.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Context;
+use syscall_table::{Answer, Mode, Syscall};
+
+use crate::{repo, rust_text};
+
+/// Each `fn sys_<call>` by `(family, call)`. A family is a file or a folder of kernel-syscalls.
+pub(super) struct Handlers(HashMap<(String, String), Handler>);
+
+struct Handler {
+    is_async: bool,
+    /// Path of the module it is in, such as `crate::file::open`.
+    module: String,
+}
+
+impl Handlers {
+    /// Reads the sources; the family is the first path component below `folder`.
+    pub(super) fn scan(folder: &Path) -> anyhow::Result<Self> {
+        let mut found = HashMap::new();
+        for file in repo::rust_files(folder)? {
+            let relative = file.strip_prefix(folder).unwrap_or(&file);
+            let Some(first) = relative.components().next() else { continue };
+            let family = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+            if family == "dispatch" {
+                continue;
+            }
+            let module = module_path(relative);
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            scan_text(&family, &module, &rust_text::without_tests(&rust_text::code_only(&text)), &mut found);
+        }
+        Ok(Self(found))
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_text(family: &str, text: &str) -> Self {
+        let mut found = HashMap::new();
+        scan_text(family, &format!("crate::{family}"), text, &mut found);
+        Self(found)
+    }
+
+    fn get(&self, row: &Syscall) -> Option<&Handler> {
+        self.0.get(&(row.family.to_owned(), row.name.to_owned()))
+    }
+
+    /// Whether the row's handler exists with the right asyncness.
+    pub(super) fn has(&self, row: &Syscall) -> bool {
+        self.get(row).is_some_and(|handler| handler.is_async == (row.mode != Mode::Inline))
+    }
+
+    /// The path to call.
+    pub(super) fn path(&self, row: &Syscall) -> String {
+        let module = self.get(row).map_or("crate", |handler| handler.module.as_str());
+        format!("{module}::sys_{}", row.name)
+    }
+
+    /// Handlers that the table does not call, in words.
+    pub(super) fn mismatches(&self, rows: &[Syscall]) -> Vec<String> {
+        let mut out = Vec::new();
+        for ((family, name), handler) in &self.0 {
+            let Some(row) = rows.iter().find(|row| row.name == name) else {
+                out.push(format!("{family}::sys_{name} is no system call of the table"));
+                continue;
+            };
+            if row.family != family {
+                out.push(format!("sys_{name} is in {family}, the table says {}", row.family));
+            } else if row.answer != Answer::Handler {
+                out.push(format!("{family}::sys_{name} exists, but its row is answered without it"));
+            } else if handler.is_async != (row.mode != Mode::Inline) {
+                let (is, says) =
+                    if handler.is_async { ("async", "inline") } else { ("not async", "that it may wait") };
+                out.push(format!("{family}::sys_{name} is {is}, the table says {says}"));
+            }
+        }
+        out.sort();
+        out
+    }
+}
+
+/// `file/open.rs` is `crate::file::open`, `file/mod.rs` and `file.rs` are `crate::file`.
+fn module_path(relative: &Path) -> String {
+    let without_ext = relative.with_extension("");
+    let parts = without_ext.components().map(|c| c.as_os_str().to_string_lossy().into_owned());
+    let parts: Vec<String> = parts.filter(|part| part != "mod").collect();
+    format!("crate::{}", parts.join("::"))
+}
+
+fn scan_text(family: &str, module: &str, code: &str, found: &mut HashMap<(String, String), Handler>) {
+    for at in rust_text::positions(code, "fn") {
+        let rest = code[at + 2..].trim_start();
+        let Some(rest) = rest.strip_prefix("sys_") else { continue };
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let is_async = code[..at].trim_end().ends_with("async");
+        // Only what a module offers to the dispatch counts, not a private helper of that name.
+        let line = code[..at].rsplit(['\n', ';', '}']).next().unwrap_or("");
+        if line.contains("pub") {
+            let handler = Handler { is_async, module: module.to_owned() };
+            found.insert((family.to_owned(), rest[..end].to_owned()), handler);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `cargo xtask test`: builds the release binary, sees to what the tests need, and runs all of them.
+
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::repo;
+
+/// A Debian package, and a program that shows that it is there.
+struct Need {
+    package: &'static str,
+    program: &'static str,
+}
+
+/// What the integration tests use on the host.
+const NEEDS: &[Need] = &[
+    Need { package: "mmdebstrap", program: "mmdebstrap" },
+    Need { package: "busybox-static", program: "busybox" },
+    Need { package: "gcc", program: "gcc" },
+    Need { package: "make", program: "make" },
+    Need { package: "git", program: "git" },
+    Need { package: "procps", program: "ps" },
+    Need { package: "runc", program: "runc" },
+    Need { package: "crun", program: "crun" },
+    Need { package: "strace", program: "strace" },
+];
+
+/// Headers of the C library have no program.
+const LIBC_HEADERS: (&str, &str) = ("libc6-dev", "/usr/include/stdio.h");
+
+pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
+    install(&missing())?;
+    let cargo = repo::cargo();
+    repo::run(&cargo, &["build", "--release", "--workspace"])?;
+    repo::run(&cargo, &["test", "--quiet", "--workspace", "--exclude", "integration"])?;
+    let mut integration = vec!["test", "--release", "-p", "integration", "--"];
+    integration.extend(args.iter().map(String::as_str));
+    let binary = target_dir().join("release/palisade");
+    repo::run_with(&cargo, &integration, &[("PALISADE_BIN", &binary.to_string_lossy())])
+}
+
+fn target_dir() -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo::root().join("target"), Into::into)
+}
+
+fn missing() -> Vec<&'static str> {
+    let mut out: Vec<_> = NEEDS.iter().filter(|n| !repo::has_program(n.program)).map(|n| n.package).collect();
+    if !std::path::Path::new(LIBC_HEADERS.1).exists() {
+        out.push(LIBC_HEADERS.0);
+    }
+    out
+}
+
+/// Installs as root, names the packages otherwise.
+fn install(packages: &[&str]) -> anyhow::Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let command = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    if !is_root()? {
+        bail!("the tests need packages that are not installed; run as root: {command}");
+    }
+    repo::run_with("apt-get", &["update", "-qq"], &[])?;
+    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    args.extend(packages);
+    repo::run_with("apt-get", &args, &[("DEBIAN_FRONTEND", "noninteractive")])
+}
+
+fn is_root() -> anyhow::Result<bool> {
+    let output = Command::new("id").arg("-u").output().context("cannot run id")?;
+    Ok(output.stdout.trim_ascii() == b"0")
+}

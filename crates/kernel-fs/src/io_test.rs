@@ -11,7 +11,9 @@ use kernel_base::caller::Caller;
 use kernel_base::cred::{CapSet, Credentials};
 use kernel_base::sync::Mutex;
 use kernel_base::user::GuestMem;
-use kernel_vfs::file::Io;
+use kernel_vfs::anon::{AnonAttributes, AnonInode, AnonKind, anon_file};
+use kernel_vfs::file::{File, FileOps, Io};
+use kernel_vfs::inode::FileKind;
 use platform_api::{
     CallId, Clock, HostFile, HostTid, Identity, Platform, ProcFile, Range, ReadyListener, Reply, Restart,
     SignalState, SignalTarget, Syscall, WatchId,
@@ -181,4 +183,11 @@ impl Caller for FakeCaller {
     fn now_realtime_ns(&self) -> u64 {
         1_700_000_000_000_000_000
     }
+}
+
+/// An open file around some operations.
+pub(crate) fn file(ops: Arc<dyn FileOps>) -> Arc<File> {
+    let attributes = AnonAttributes { mode: 0o600, uid: 0, gid: 0, now_ns: 0 };
+    let inode = Arc::new(AnonInode::new(AnonKind::AnonInode, FileKind::Regular, attributes));
+    anon_file(AnonKind::AnonInode, b"anon_inode:[test]", inode, ops, OpenFlags::RDWR)
 }

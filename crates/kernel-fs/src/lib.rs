@@ -2,8 +2,10 @@
 //! and epoll. They implement the traits of kernel-vfs and know processes through `Caller` alone.
 #![forbid(unsafe_code)]
 
+pub mod epoll;
 pub mod eventfd;
 pub mod pipe;
+pub mod timerfd;
 
 #[cfg(test)]
 mod io_test;

@@ -79,11 +79,6 @@ pub trait FileOps: Send + Sync + Any {
     fn poll(&self) -> Events {
         Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
     }
-    /// Whether open(2) has not finished: a fifo whose other end nobody has opened yet (fifo(7)). The open
-    /// handler waits on `wait_queue` until this is false, before it installs the fd; a signal drops the file.
-    fn is_opening(&self) -> bool {
-        false
-    }
     /// Whom to ask for changes of `poll`; `None` when it never changes.
     fn wait_queue(&self) -> Option<&WaitQueue> {
         None

@@ -202,11 +202,11 @@ impl FileOps for PipeEnd {
         events
     }
 
-    fn is_opening(&self) -> bool {
+    fn is_open_complete(&self) -> bool {
         match self.partner {
-            Partner::AwaitWriter(opens) => self.pipe.state.lock().writer_opens == opens,
-            Partner::AwaitReader(opens) => self.pipe.state.lock().reader_opens == opens,
-            Partner::Met | Partner::NoWriterYet(_) => false,
+            Partner::AwaitWriter(opens) => self.pipe.state.lock().writer_opens != opens,
+            Partner::AwaitReader(opens) => self.pipe.state.lock().reader_opens != opens,
+            Partner::Met | Partner::NoWriterYet(_) => true,
         }
     }
 

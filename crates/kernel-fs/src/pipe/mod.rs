@@ -14,16 +14,17 @@ mod end;
 mod ring;
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi_linux::fs::{OpenFlags, S_IFIFO};
-use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::sync::Mutex;
 use kernel_base::wait::WaitQueue;
-use kernel_vfs::file::FileOps;
+use kernel_vfs::anon::{AnonAttributes, AnonInode, AnonKind, anon_path};
+use kernel_vfs::device::{self, FifoMaker};
+use kernel_vfs::file::{File, FileOps};
 use kernel_vfs::inode::{FileKind, Inode, Metadata, SetAttributes};
 
 pub use end::PipeEnd;
@@ -37,12 +38,9 @@ pub const DEFAULT_CAPACITY: usize = 65536;
 pub const MAX_CAPACITY: usize = 1 << 20;
 /// Capacities together after which new pipes get two pages (/proc/sys/fs/pipe-user-pages-soft).
 const SOFT_TOTAL: usize = 16384 * 4096;
-/// `st_dev` of pipefs.
-const PIPEFS_DEV: u64 = 14;
 
 /// Sum of the capacities of all pipes, as Linux's `user_struct.pipe_bufs`.
 static TOTAL_CAPACITY: AtomicUsize = AtomicUsize::new(0);
-static NEXT_INO: AtomicU64 = AtomicU64::new(1);
 
 struct State {
     ring: Ring,
@@ -58,7 +56,6 @@ struct State {
 pub struct Pipe {
     state: Mutex<State>,
     queue: WaitQueue,
-    ino: u64,
 }
 
 impl Pipe {
@@ -77,8 +74,7 @@ impl Pipe {
             reader_opens: 0,
             writer_opens: 0,
         };
-        let ino = NEXT_INO.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { state: Mutex::new(state), queue: WaitQueue::new(), ino })
+        Arc::new(Self { state: Mutex::new(state), queue: WaitQueue::new() })
     }
 
     /// F_SETPIPE_SZ: rounds up to a power of two of pages and returns what it became. EINVAL beyond 2 GiB,
@@ -122,36 +118,26 @@ pub struct PipeInode {
     metadata: Mutex<Metadata>,
 }
 
-/// pipe2(2): the reading end, the writing end, and the inode of both.
-#[must_use]
-pub fn open_pair(who: &dyn Caller) -> (Arc<PipeEnd>, Arc<PipeEnd>, Arc<PipeInode>) {
+/// pipe2(2): the reading and the writing file. Of `flags` O_NONBLOCK and O_DIRECT matter.
+pub fn open(who: &dyn Caller, flags: OpenFlags) -> SysResult<(Arc<File>, Arc<File>)> {
+    let (reader, writer, inode) = open_pair(who)?;
+    let ino = inode.metadata.lock().ino;
+    let path = anon_path(AnonKind::Pipe, format!("pipe:[{ino}]").as_bytes(), Arc::<PipeInode>::clone(&inode));
+    let status = flags & (OpenFlags::NONBLOCK | OpenFlags::DIRECT);
+    let read_file = File::new(path.clone(), Arc::<PipeInode>::clone(&inode), reader, status);
+    Ok((read_file, File::new(path, inode, writer, status | OpenFlags::WRONLY)))
+}
+
+/// The two ends and the inode of a new pipe.
+fn open_pair(who: &dyn Caller) -> SysResult<(Arc<PipeEnd>, Arc<PipeEnd>, Arc<PipeInode>)> {
     let pipe = Pipe::new();
     let reader = PipeEnd::open(&pipe, OpenFlags::empty());
     let writer = PipeEnd::open(&pipe, OpenFlags::WRONLY);
     let credentials = who.credentials();
-    let now = Timespec::from_ns(who.now_realtime_ns());
-    let metadata = Metadata {
-        dev: PIPEFS_DEV,
-        ino: pipe.ino,
-        mode: S_IFIFO | 0o600,
-        nlink: 1,
-        uid: credentials.fsuid,
-        gid: credentials.fsgid,
-        block_size: 4096,
-        atime: now,
-        mtime: now,
-        ctime: now,
-        ..Metadata::default()
-    };
-    (reader, writer, Arc::new(PipeInode { pipe, metadata: Mutex::new(metadata) }))
-}
-
-impl PipeInode {
-    /// How /proc/self/fd shows it.
-    #[must_use]
-    pub fn name(&self) -> String {
-        format!("pipe:[{}]", self.pipe.ino)
-    }
+    let (uid, gid, now_ns) = (credentials.fsuid, credentials.fsgid, who.now_realtime_ns());
+    let attributes = AnonAttributes { mode: 0o600, uid, gid, now_ns };
+    let metadata = AnonInode::new(AnonKind::Pipe, FileKind::Fifo, attributes).metadata()?;
+    Ok((reader, writer, Arc::new(PipeInode { pipe, metadata: Mutex::new(metadata) })))
 }
 
 impl Inode for PipeInode {
@@ -190,11 +176,11 @@ pub struct Fifo {
     pipe: Mutex<Weak<Pipe>>,
 }
 
-impl Fifo {
-    /// Opens one end. ENXIO for O_WRONLY | O_NONBLOCK without a reader. Never waits: where Linux would,
-    /// the end answers `is_opening` until its partner has come, and counts as open meanwhile, which is
-    /// how two opens that wait for each other meet (fifo_open).
-    pub fn open(&self, flags: OpenFlags) -> SysResult<Arc<dyn FileOps>> {
+impl device::Fifo for Fifo {
+    /// Never waits: where Linux would, the end answers that its opening is not complete until its partner
+    /// has come, and counts as open meanwhile, which is how two opens that wait for each other meet
+    /// (fifo_open).
+    fn open(&self, flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let pipe = {
             let mut known = self.pipe.lock();
             known.upgrade().unwrap_or_else(|| {
@@ -204,6 +190,15 @@ impl Fifo {
             })
         };
         Ok(PipeEnd::open_fifo(&pipe, flags)?)
+    }
+}
+
+/// Makes [`Fifo`]s for every filesystem.
+pub struct Fifos;
+
+impl FifoMaker for Fifos {
+    fn make(&self) -> Arc<dyn device::Fifo> {
+        Arc::<Fifo>::default()
     }
 }
 

@@ -1,8 +1,9 @@
 //! What pipe(7) and fifo(7) say, one sentence a test.
 
 use super::{Fifo, PIPE_BUF, PipeEnd, open_pair};
+use kernel_vfs::device::Fifo as _;
 use crate::io_test::FakeCaller;
-use abi_linux::Errno;
+use abi_linux::{Errno, SysResult};
 use abi_linux::fs::{Events, OpenFlags};
 use abi_linux::raw::ioctl::FIONREAD;
 use abi_linux::signal::Signal;
@@ -12,6 +13,10 @@ use std::sync::Arc;
 
 const RD: Events = Events::IN.union(Events::RDNORM);
 const WR: Events = Events::OUT.union(Events::WRNORM);
+
+fn open_fifo(fifo: &Fifo, flags: OpenFlags) -> SysResult<Arc<dyn FileOps>> {
+    fifo.open(flags, &FakeCaller::new())
+}
 
 fn fill(who: &FakeCaller, end: &PipeEnd) -> usize {
     let mut total = 0;
@@ -24,7 +29,7 @@ fn fill(who: &FakeCaller, end: &PipeEnd) -> usize {
 #[test]
 fn bytes_come_out_in_order_around_the_ring() {
     let who = FakeCaller::new();
-    let (reader, writer, _inode) = open_pair(&who);
+    let (reader, writer, _inode) = open_pair(&who).unwrap();
     let data: Vec<u8> = (0..200_000u32).map(|i| (i * 7 % 251) as u8).collect();
     let (mut sent, mut got) = (0, Vec::new());
     let mut buf = [0; 3001];
@@ -42,7 +47,7 @@ fn bytes_come_out_in_order_around_the_ring() {
 #[test]
 fn full_pipe_holds_its_capacity_and_writes_again_after_a_page_is_read() {
     let who = FakeCaller::new();
-    let (reader, writer, _inode) = open_pair(&who);
+    let (reader, writer, _inode) = open_pair(&who).unwrap();
     assert_eq!(fill(&who, &writer), 65536);
     assert_eq!(writer.poll(), Events::empty());
     assert_eq!(reader.poll(), RD);
@@ -57,7 +62,7 @@ fn full_pipe_holds_its_capacity_and_writes_again_after_a_page_is_read() {
 #[test]
 fn write_without_reader_raises_sigpipe() {
     let who = FakeCaller::new();
-    let (reader, writer, _inode) = open_pair(&who);
+    let (reader, writer, _inode) = open_pair(&who).unwrap();
     drop(reader);
     assert_eq!(writer.write(who.io(), b""), Ok((0, 0)));
     assert_eq!(writer.write(who.io(), b"x"), Err(Errno::EPIPE));
@@ -68,7 +73,7 @@ fn write_without_reader_raises_sigpipe() {
 #[test]
 fn read_after_last_writer_gives_the_rest_and_then_the_end() {
     let who = FakeCaller::new();
-    let (reader, writer, inode) = open_pair(&who);
+    let (reader, writer, inode) = open_pair(&who).unwrap();
     let again = inode.open(OpenFlags::WRONLY, &who).unwrap();
     writer.write(who.io(), b"abc").unwrap();
     drop(writer);
@@ -83,7 +88,7 @@ fn read_after_last_writer_gives_the_rest_and_then_the_end() {
 #[test]
 fn fionread_counts_bytes_and_other_commands_are_not_a_terminals() {
     let who = FakeCaller::new();
-    let (reader, writer, _inode) = open_pair(&who);
+    let (reader, writer, _inode) = open_pair(&who).unwrap();
     writer.write(who.io(), b"abcde").unwrap();
     assert_eq!(reader.ioctl(&who, FIONREAD, 0), Ok(0));
     assert_eq!(who.word_at_zero(), 5);
@@ -93,7 +98,7 @@ fn fionread_counts_bytes_and_other_commands_are_not_a_terminals() {
 #[test]
 fn capacity_is_a_power_of_two_of_pages() {
     let who = FakeCaller::new();
-    let (reader, writer, _inode) = open_pair(&who);
+    let (reader, writer, _inode) = open_pair(&who).unwrap();
     assert_eq!(writer.set_capacity(1), Ok(4096));
     assert_eq!(fill(&who, &writer), 4096);
     assert_eq!(reader.set_capacity(100_000), Ok(131_072));
@@ -107,7 +112,7 @@ fn capacity_is_a_power_of_two_of_pages() {
 #[test]
 fn packets_keep_their_borders_and_lose_what_is_not_read() {
     let who = FakeCaller::new();
-    let (reader, writer, _inode) = open_pair(&who);
+    let (reader, writer, _inode) = open_pair(&who).unwrap();
     let direct = who.io_with(OpenFlags::DIRECT);
     writer.write(who.io(), b"stream").unwrap();
     writer.write(direct, b"first").unwrap();
@@ -122,12 +127,12 @@ fn packets_keep_their_borders_and_lose_what_is_not_read() {
 #[test]
 fn fifo_openers_wait_for_each_other() {
     let fifo = Fifo::default();
-    let reader = fifo.open(OpenFlags::empty()).unwrap();
-    assert!(reader.is_opening());
-    let writer = fifo.open(OpenFlags::WRONLY).unwrap();
-    assert!(!writer.is_opening() && !reader.is_opening());
+    let reader = open_fifo(&fifo, OpenFlags::empty()).unwrap();
+    assert!(!reader.is_open_complete());
+    let writer = open_fifo(&fifo, OpenFlags::WRONLY).unwrap();
+    assert!(writer.is_open_complete() && reader.is_open_complete());
     drop(writer);
-    assert!(!reader.is_opening(), "a writer that came and went was enough");
+    assert!(reader.is_open_complete(), "a writer that came and went was enough");
     assert_eq!(reader.poll(), Events::HUP);
 }
 
@@ -135,15 +140,15 @@ fn fifo_openers_wait_for_each_other() {
 fn nonblocking_fifo_opens_do_not_wait() {
     let who = FakeCaller::new();
     let fifo = Fifo::default();
-    let refused = fifo.open(OpenFlags::WRONLY | OpenFlags::NONBLOCK).err();
+    let refused = open_fifo(&fifo, OpenFlags::WRONLY | OpenFlags::NONBLOCK).err();
     assert_eq!(refused, Some(Errno::ENXIO));
-    let reader = fifo.open(OpenFlags::NONBLOCK).unwrap();
-    assert!(!reader.is_opening());
+    let reader = open_fifo(&fifo, OpenFlags::NONBLOCK).unwrap();
+    assert!(reader.is_open_complete());
     assert_eq!(reader.poll(), Events::empty(), "no hang-up before the first writer");
-    let writer = fifo.open(OpenFlags::WRONLY | OpenFlags::NONBLOCK).unwrap();
+    let writer = open_fifo(&fifo, OpenFlags::WRONLY | OpenFlags::NONBLOCK).unwrap();
     writer.write(who.io(), b"lost").unwrap();
     drop((reader, writer));
-    let both: Arc<dyn FileOps> = fifo.open(OpenFlags::RDWR).unwrap();
-    assert!(!both.is_opening());
+    let both: Arc<dyn FileOps> = open_fifo(&fifo, OpenFlags::RDWR).unwrap();
+    assert!(both.is_open_complete());
     assert_eq!(both.read(who.io(), &mut [0; 8]), Err(Errno::EAGAIN), "content goes with the last close");
 }

@@ -102,7 +102,7 @@ impl SignalState {
 }
 
 /// A file of the host's /proc about one guest thread. Nothing in the name comes from a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProcFile {
     Stat,
     Status,
@@ -122,7 +122,7 @@ pub enum ProcFile {
 }
 
 /// Host-wide numbers for /proc files that show the machine; what they hold is filtered by kernel-fs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HostFile {
     Cpuinfo,
     Meminfo,

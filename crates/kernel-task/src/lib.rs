@@ -1,1 +1,27 @@
+//! Processes and threads: who is who, fd tables, credentials, fork snapshots, exec, exit, signal books.
+//!
+//! Guests' processes and threads are host processes and threads; this crate keeps what the host does not
+//! know of them. [`Kernel`] is a container's userspace kernel, [`Process`] a thread group, [`Task`] a thread.
+//!
+//! Lock order (outer first): `Kernel.tasks` → `Process.tasks`/`children` → `Process.fs` → `FdTable` → leaf
+//! locks (credentials, limits, comm). None is held while guest memory is copied or the host is asked.
+#![forbid(unsafe_code)]
 
+pub mod elf;
+pub mod exec;
+pub mod exit;
+pub mod fd_table;
+pub mod fork;
+pub mod groups;
+pub mod itimer;
+pub mod kernel;
+pub mod limits;
+pub mod process;
+pub mod signals;
+pub mod task;
+
+pub use abi_linux::{Errno, SysResult};
+pub use fd_table::FdTable;
+pub use kernel::Kernel;
+pub use process::Process;
+pub use task::Task;

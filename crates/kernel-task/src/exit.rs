@@ -1,0 +1,90 @@
+//! Exit of threads and processes.
+//!
+//! exit and exit_group are gated: what the process holds here is let go before the host ends it, so a
+//! parent that sees the death sees its effects (closed pipes, released locks). The process stays known
+//! until the host says that it is dead, because its parent may still signal or group it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use platform_api::HostTid;
+
+use crate::kernel::{ExitStatus, Kernel};
+use crate::process::Process;
+use crate::task::Task;
+
+impl Task {
+    /// exit(2) of this thread, about to be performed by the host.
+    pub fn exit_thread(&self) {
+        let kernel = self.kernel();
+        kernel.settle_fork(self);
+        let process = Arc::clone(&self.process);
+        kernel.remove_task(self);
+        if process.tasks.lock().is_empty() {
+            kernel.release(&process);
+        }
+    }
+
+    /// exit_group(2) with `status`, about to be performed by the host.
+    pub fn exit_group(&self, status: i32) {
+        let kernel = self.kernel();
+        kernel.rescue_snapshots(&self.process);
+        if self.process.pid == 1 {
+            kernel.finished(ExitStatus::Code(status & 0xff));
+        }
+        for task in self.process.tasks() {
+            kernel.remove_task(&task);
+        }
+        kernel.release(&self.process);
+    }
+}
+
+impl Kernel {
+    /// Tells the container's owner how its program ended; the first word counts.
+    pub fn finished(&self, status: ExitStatus) {
+        if let Some(events) = self.events.get() {
+            events.finished(status);
+        }
+    }
+
+    /// Lets go of what a process holds: descriptors, timers.
+    fn release(&self, process: &Arc<Process>) {
+        process.dying.store(true, Ordering::Relaxed);
+        process.real_timer.disarm();
+        let task = process.any_task();
+        for file in process.files.remove_all() {
+            if let Some(task) = &task {
+                file.ops.flush(&**task);
+            }
+        }
+    }
+
+    /// The host says that a process is dead.
+    pub fn process_died(self: &Arc<Self>, tgid: HostTid) {
+        let Some(process) = self.process_by_host(tgid) else { return };
+        self.orphan_snapshots_of(&process);
+        self.release(&process);
+        self.reparent_children(&process);
+        self.remove_process(&process);
+        if let Some(parent) = process.parent() {
+            self.signal_hint(&parent);
+        }
+    }
+
+    /// Children of a dead process go to the nearest subreaper, else to init (kernel/exit.c find_new_reaper).
+    fn reparent_children(&self, process: &Arc<Process>) {
+        let mut reaper = process.parent();
+        while let Some(candidate) = &reaper {
+            if candidate.child_subreaper.load(Ordering::Relaxed) && !candidate.is_dying() {
+                break;
+            }
+            reaper = candidate.parent();
+        }
+        let Some(reaper) = reaper.or_else(|| self.init()) else { return };
+        let orphans = std::mem::take(&mut *process.children.lock());
+        for child in orphans.iter().filter_map(std::sync::Weak::upgrade) {
+            *child.parent.lock() = Arc::downgrade(&reaper);
+        }
+        reaper.children.lock().extend(orphans);
+    }
+}

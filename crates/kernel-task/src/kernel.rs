@@ -1,0 +1,201 @@
+//! A container's userspace kernel: what all its processes share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use abi_linux::SysResult;
+use kernel_base::sync::{Mutex, RwLock};
+use kernel_base::timer::Timers;
+use platform_api::{HostTid, Platform, Restart, Syscall};
+use rustc_hash::FxHashMap;
+
+use crate::fork::ForkSnapshot;
+use crate::process::Process;
+use crate::task::{Task, comm_from};
+
+/// Host and domain name (uts_namespace), at most 64 bytes each.
+#[derive(Clone, Debug)]
+pub struct Uts {
+    pub hostname: Vec<u8>,
+    pub domainname: Vec<u8>,
+}
+
+/// The parked calls, as the signal code needs them. kernel-syscalls implements it over its executor.
+pub trait ParkedCalls: Send + Sync {
+    /// The call that a thread waits in.
+    fn parked(&self, tid: HostTid) -> Option<Syscall>;
+    /// Drops it, so that somebody else can answer it.
+    fn cancel(&self, tid: HostTid) -> Option<Syscall>;
+    /// How a call restarts after a signal.
+    fn restart_of(&self, nr: i32) -> Restart;
+}
+
+/// How the container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// exit_group(2) with this code, 0 to 255.
+    Code(i32),
+    /// Killed by this signal.
+    Signal(i32),
+}
+
+/// What the container's owner wants to hear.
+pub trait ContainerEvents: Send + Sync {
+    /// The main child of an init (`palisade do`) became the foreground job.
+    fn attached(&self, pid: i32);
+    /// It was stopped by a signal.
+    fn stopped(&self, pid: i32, signal: i32);
+    /// It goes on.
+    fn continued(&self, pid: i32);
+    /// The container's program ended.
+    fn finished(&self, status: ExitStatus);
+}
+
+/// All threads, by host id.
+type TaskMap = FxHashMap<HostTid, Arc<Task>>;
+
+/// One container's kernel.
+pub struct Kernel {
+    pub platform: Arc<dyn Platform>,
+    pub timers: Arc<Timers>,
+    pub uts: RwLock<Uts>,
+    /// Deadline-free state of the container's owner.
+    pub events: OnceLock<Arc<dyn ContainerEvents>>,
+    parked: OnceLock<Arc<dyn ParkedCalls>>,
+    /// Threads by host id; a process is found through its leader's entry in `processes`.
+    tasks: RwLock<TaskMap>,
+    processes: RwLock<FxHashMap<HostTid, Arc<Process>>>,
+    by_pid: RwLock<HashMap<i32, Arc<Process>>>,
+    pub(crate) orphan_snapshots: Mutex<Vec<ForkSnapshot>>,
+    /// Monotonic time of the container's start.
+    pub boot_ns: u64,
+}
+
+impl Kernel {
+    /// A kernel without processes.
+    #[must_use]
+    pub fn new(platform: Arc<dyn Platform>, uts: Uts) -> Arc<Self> {
+        let timers = Arc::new(Timers::new(Arc::clone(&platform)));
+        let boot_ns = timers.now_ns();
+        Arc::new(Self {
+            platform,
+            timers,
+            uts: RwLock::new(uts),
+            events: OnceLock::new(),
+            parked: OnceLock::new(),
+            tasks: RwLock::default(),
+            processes: RwLock::default(),
+            by_pid: RwLock::default(),
+            orphan_snapshots: Mutex::default(),
+            boot_ns,
+        })
+    }
+
+    /// Says where calls are parked; once.
+    pub fn set_parked_calls(&self, parked: Arc<dyn ParkedCalls>) {
+        let _ = self.parked.set(parked);
+    }
+
+    pub(crate) fn parked_calls(&self) -> Option<&Arc<dyn ParkedCalls>> {
+        self.parked.get()
+    }
+
+    /// The thread with this host id, if it has been seen.
+    #[must_use]
+    pub fn known_task(&self, tid: HostTid) -> Option<Arc<Task>> {
+        self.tasks.read().get(&tid).cloned()
+    }
+
+    /// The thread that made a call; introduces it when it is new. ESRCH when it is gone.
+    pub fn task(self: &Arc<Self>, tid: HostTid) -> SysResult<Arc<Task>> {
+        match self.known_task(tid) {
+            Some(task) => Ok(task),
+            None => self.discover(tid),
+        }
+    }
+
+    pub(crate) fn knows(&self, tgid: HostTid) -> bool {
+        self.processes.read().contains_key(&tgid)
+    }
+
+    pub(crate) fn process_by_host(&self, tgid: HostTid) -> Option<Arc<Process>> {
+        self.processes.read().get(&tgid).cloned()
+    }
+
+    /// The process with this id inside the container, alive.
+    #[must_use]
+    pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
+        self.by_pid.read().get(&pid).cloned()
+    }
+
+    /// The container's first process.
+    #[must_use]
+    pub fn init(&self) -> Option<Arc<Process>> {
+        self.process(1)
+    }
+
+    /// All processes, in order of their ids.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        let mut all: Vec<_> = self.by_pid.read().values().cloned().collect();
+        all.sort_by_key(|process| process.pid);
+        all
+    }
+
+    /// The thread with this id inside the container.
+    #[must_use]
+    pub fn task_by_guest_tid(&self, tid: i32) -> Option<Arc<Task>> {
+        if let Some(process) = self.process(tid) {
+            return process.any_task();
+        }
+        self.tasks.read().values().find(|task| task.guest_tid == tid).cloned()
+    }
+
+    pub(crate) fn register(&self, process: &Arc<Process>, comm: [u8; 16]) {
+        self.processes.write().insert(process.tgid, Arc::clone(process));
+        self.by_pid.write().insert(process.pid, Arc::clone(process));
+        let leader = Task::new(process.tgid, process.pid, Arc::clone(process), comm);
+        process.tasks.lock().push(Arc::clone(&leader));
+        self.tasks.write().insert(process.tgid, leader);
+        if let Err(error) = self.platform.watch_exit(process.tgid) {
+            tracing::debug!(tgid = process.tgid, %error, "process died before it could be watched");
+        }
+    }
+
+    pub(crate) fn add_task(&self, tid: HostTid, guest_tid: i32, process: &Arc<Process>) -> Arc<Task> {
+        let comm = process.any_task().map_or_else(|| comm_from(b""), |task| task.comm());
+        let task = Task::new(tid, guest_tid, Arc::clone(process), comm);
+        process.tasks.lock().push(Arc::clone(&task));
+        self.tasks.write().insert(tid, Arc::clone(&task));
+        task
+    }
+
+    /// Forgets a thread.
+    pub(crate) fn remove_task(&self, task: &Task) {
+        if let Some(parked) = self.parked_calls() {
+            parked.cancel(task.tid);
+        }
+        let mut tasks = self.tasks.write();
+        if tasks.get(&task.tid).is_some_and(|known| std::ptr::eq(&raw const **known, task)) {
+            tasks.remove(&task.tid);
+        }
+        drop(tasks);
+        task.process.tasks.lock().retain(|known| !std::ptr::eq(&raw const **known, task));
+    }
+
+    /// Forgets a process.
+    pub(crate) fn remove_process(&self, process: &Arc<Process>) {
+        for task in process.tasks() {
+            self.remove_task(&task);
+        }
+        let mut processes = self.processes.write();
+        if processes.get(&process.tgid).is_some_and(|known| Arc::ptr_eq(known, process)) {
+            processes.remove(&process.tgid);
+        }
+        drop(processes);
+        let mut by_pid = self.by_pid.write();
+        if by_pid.get(&process.pid).is_some_and(|known| Arc::ptr_eq(known, process)) {
+            by_pid.remove(&process.pid);
+        }
+    }
+}

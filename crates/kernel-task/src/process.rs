@@ -1,0 +1,181 @@
+//! A thread group of a guest.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use kernel_base::cred::Credentials;
+use kernel_base::sync::{Mutex, RwLock};
+use kernel_vfs::path::Path;
+use platform_api::HostTid;
+
+use crate::exec::{ExecState, Image};
+use crate::fd_table::FdTable;
+use crate::fork::ForkSnapshot;
+use crate::itimer::RealTimer;
+use crate::kernel::Kernel;
+use crate::limits::Limits;
+use crate::task::Task;
+
+/// Where path walks of a process begin (fs_struct).
+#[derive(Clone)]
+pub struct FsState {
+    pub root: Path,
+    pub cwd: Path,
+    /// File mode creation mask, 0 to 0777.
+    pub umask: u32,
+}
+
+/// What a container's kernel keeps of a process.
+pub struct Process {
+    /// The container's kernel.
+    pub kernel: Arc<Kernel>,
+    /// Host id of the leader.
+    pub tgid: HostTid,
+    /// Process id inside the container.
+    pub pid: i32,
+    /// Open descriptors, shared by all threads.
+    pub files: FdTable,
+    /// Root, working directory, umask.
+    pub fs: Mutex<FsState>,
+    credentials: RwLock<Arc<Credentials>>,
+    /// Resource limits.
+    pub limits: Limits,
+    /// The running program.
+    pub image: RwLock<Arc<Image>>,
+    /// Threads that have been seen.
+    pub(crate) tasks: Mutex<Vec<Arc<Task>>>,
+    pub(crate) parent: Mutex<Weak<Process>>,
+    pub(crate) children: Mutex<Vec<Weak<Process>>>,
+    pub(crate) pgid: AtomicI32,
+    pub(crate) sid: AtomicI32,
+    pub(crate) exec: Mutex<ExecState>,
+    /// Host fd numbers that mmap installed and that the host has to close with the guest's.
+    pub(crate) mapped_fds: Mutex<Vec<i32>>,
+    /// Exiting: its ids may be used again by the host at any time.
+    pub(crate) dying: AtomicBool,
+    /// Until when (monotonic ns) a signal may be on its way: parking calls look.
+    pub(crate) signal_hint_until: AtomicU64,
+    /// ITIMER_REAL.
+    pub real_timer: Arc<RealTimer>,
+    /// PR_SET_CHILD_SUBREAPER.
+    pub child_subreaper: AtomicBool,
+    /// Has called execve since its fork (setpgid of a child answers EACCES then).
+    pub did_exec: AtomicBool,
+    /// PR_SET_DUMPABLE.
+    pub dumpable: AtomicU32,
+    /// Monotonic time of its start.
+    pub start_ns: u64,
+}
+
+/// What a new process starts from.
+pub(crate) struct Birth {
+    pub tgid: HostTid,
+    pub pid: i32,
+    pub parent: Weak<Process>,
+    pub start_ns: u64,
+}
+
+impl Process {
+    pub(crate) fn new(kernel: Arc<Kernel>, birth: Birth, from: ForkSnapshot) -> Arc<Self> {
+        let tgid = birth.tgid;
+        Arc::new(Self {
+            real_timer: RealTimer::new(Arc::downgrade(&kernel), tgid),
+            kernel,
+            tgid,
+            pid: birth.pid,
+            files: from.files,
+            fs: Mutex::new(from.fs),
+            credentials: RwLock::new(from.credentials),
+            limits: from.limits,
+            image: RwLock::new(from.image),
+            tasks: Mutex::default(),
+            parent: Mutex::new(birth.parent),
+            children: Mutex::default(),
+            pgid: AtomicI32::new(from.pgid),
+            sid: AtomicI32::new(from.sid),
+            exec: Mutex::new(from.exec),
+            mapped_fds: Mutex::new(from.mapped_fds),
+            dying: AtomicBool::new(false),
+            signal_hint_until: AtomicU64::new(0),
+            child_subreaper: AtomicBool::new(false),
+            did_exec: AtomicBool::new(false),
+            dumpable: AtomicU32::new(1),
+            start_ns: birth.start_ns,
+        })
+    }
+
+    /// Present credentials; a path walk keeps the ones that it started with.
+    #[must_use]
+    pub fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.read())
+    }
+
+    /// Replaces the credentials.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        *self.credentials.write() = Arc::new(credentials);
+    }
+
+    /// Process group id.
+    #[must_use]
+    pub fn pgid(&self) -> i32 {
+        self.pgid.load(Ordering::Relaxed)
+    }
+
+    /// Session id.
+    #[must_use]
+    pub fn sid(&self) -> i32 {
+        self.sid.load(Ordering::Relaxed)
+    }
+
+    /// The parent's process id; 0 for the container's first process.
+    #[must_use]
+    pub fn ppid(&self) -> i32 {
+        self.parent().map_or(0, |parent| parent.pid)
+    }
+
+    /// The parent, `None` for the container's first process.
+    #[must_use]
+    pub fn parent(&self) -> Option<Arc<Self>> {
+        self.parent.lock().upgrade()
+    }
+
+    /// Children that are alive.
+    #[must_use]
+    pub fn children(&self) -> Vec<Arc<Self>> {
+        self.children.lock().iter().filter_map(Weak::upgrade).filter(|child| !child.is_dying()).collect()
+    }
+
+    /// Threads that have been seen.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<Arc<Task>> {
+        self.tasks.lock().clone()
+    }
+
+    /// The leader's task, or any while the leader has exited.
+    #[must_use]
+    pub fn any_task(&self) -> Option<Arc<Task>> {
+        let tasks = self.tasks.lock();
+        tasks.iter().find(|task| task.is_leader()).or(tasks.first()).cloned()
+    }
+
+    /// Whether it is on its way out.
+    #[must_use]
+    pub fn is_dying(&self) -> bool {
+        self.dying.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the host's table now holds a file at `number`.
+    pub fn note_mapped_fd(&self, number: i32) {
+        let mut mapped = self.mapped_fds.lock();
+        if !mapped.contains(&number) {
+            mapped.push(number);
+        }
+    }
+
+    /// Whether the host's table held a file at `number`; it is then up to the caller to have it closed.
+    pub fn forget_mapped_fd(&self, number: i32) -> bool {
+        let mut mapped = self.mapped_fds.lock();
+        let found = mapped.iter().position(|&n| n == number);
+        found.map(|at| mapped.swap_remove(at)).is_some()
+    }
+}

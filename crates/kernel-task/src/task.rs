@@ -1,0 +1,131 @@
+//! A thread of a guest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use abi_linux::SysResult;
+use abi_linux::signal::Signal;
+use kernel_base::caller::Caller;
+use kernel_base::cred::Credentials;
+use kernel_base::sync::Mutex;
+use kernel_base::user::GuestMem;
+use kernel_vfs::walk::WalkContext;
+use platform_api::{Clock, HostTid, SignalTarget};
+
+use crate::fork::ForkSnapshot;
+use crate::kernel::Kernel;
+use crate::process::Process;
+
+/// One guest thread. All host ids are the supervisor's view, all others the guest's.
+pub struct Task {
+    /// Host thread id.
+    pub tid: HostTid,
+    /// Thread id inside the container.
+    pub guest_tid: i32,
+    /// Its thread group.
+    pub process: Arc<Process>,
+    /// A fork of this thread whose child has not been seen yet.
+    pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
+    comm: Mutex<[u8; 16]>,
+    progress: AtomicI64,
+}
+
+impl Task {
+    pub(crate) fn new(tid: HostTid, guest_tid: i32, process: Arc<Process>, comm: [u8; 16]) -> Arc<Self> {
+        let (pending_fork, comm) = (Mutex::new(None), Mutex::new(comm));
+        Arc::new(Self { tid, guest_tid, process, pending_fork, comm, progress: AtomicI64::new(0) })
+    }
+
+    /// The container's kernel.
+    #[must_use]
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.process.kernel
+    }
+
+    /// The thread's memory.
+    #[must_use]
+    pub fn mem(&self) -> GuestMem<'_> {
+        GuestMem::new(&*self.process.kernel.platform, self.tid)
+    }
+
+    /// Runs `f` with where this thread's path walks begin and who it is.
+    pub fn with_walk<R>(&self, f: impl FnOnce(&WalkContext<'_>) -> R) -> R {
+        let fs = self.process.fs.lock().clone();
+        let creds = self.process.credentials();
+        f(&WalkContext { root: &fs.root, cwd: &fs.cwd, creds: &creds, who: self, umask: fs.umask })
+    }
+
+    /// Its name (PR_GET_NAME): at most 15 bytes and a NUL.
+    #[must_use]
+    pub fn comm(&self) -> [u8; 16] {
+        *self.comm.lock()
+    }
+
+    /// Sets its name, cut to 15 bytes.
+    pub fn set_comm(&self, name: &[u8]) {
+        *self.comm.lock() = comm_from(name);
+    }
+
+    /// What a call that waits has done so far: when a signal interrupts it, that is its result.
+    pub fn set_progress(&self, done: usize) {
+        self.progress.store(done as i64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_progress(&self) -> i64 {
+        self.progress.swap(0, Ordering::Relaxed)
+    }
+
+    /// Whether this is the leader of its thread group.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.guest_tid == self.process.pid
+    }
+}
+
+/// A thread name from bytes: up to the first NUL, at most 15 bytes.
+#[must_use]
+pub fn comm_from(name: &[u8]) -> [u8; 16] {
+    let mut comm = [0; 16];
+    let len = name.iter().position(|&b| b == 0).unwrap_or(name.len()).min(15);
+    comm[..len].copy_from_slice(&name[..len]);
+    comm
+}
+
+impl Caller for Task {
+    fn pid(&self) -> i32 {
+        self.process.pid
+    }
+    fn tid(&self) -> i32 {
+        self.guest_tid
+    }
+    fn pgid(&self) -> i32 {
+        self.process.pgid()
+    }
+    fn sid(&self) -> i32 {
+        self.process.sid()
+    }
+    fn credentials(&self) -> Arc<Credentials> {
+        self.process.credentials()
+    }
+    fn mem(&self) -> GuestMem<'_> {
+        Self::mem(self)
+    }
+    fn raise(&self, signal: Signal) {
+        let target = SignalTarget::Thread { tgid: self.process.tgid, tid: self.tid };
+        // The thread is in a call, so it is alive; if it is being killed the signal no longer matters.
+        let _ = self.kernel().platform.send_signal(target, signal);
+    }
+    fn raise_group(&self, pgid: i32, signal: Signal) -> SysResult<()> {
+        self.kernel().signal_group(pgid, signal)
+    }
+    fn blocks_or_ignores(&self, signal: Signal) -> bool {
+        let state = self.kernel().platform.signal_state(self.tid).unwrap_or_default();
+        state.blocked.contains(signal) || state.ignored.contains(signal)
+    }
+    fn group_is_orphaned(&self) -> bool {
+        self.kernel().group_is_orphaned(self.process.pgid())
+    }
+    fn now_realtime_ns(&self) -> u64 {
+        self.kernel().platform.now_ns(Clock::Realtime)
+    }
+}

@@ -1,1 +1,17 @@
+//! The system calls: decode, one operation of a subsystem, copy out. One file for each family; which call
+//! goes where is generated from `syscall-table` into `dispatch.rs`.
+//!
+//! Lock order: none of its own. Handlers hold no lock across a guest copy.
+#![forbid(unsafe_code)]
 
+mod cx;
+mod dispatch;
+mod engine;
+mod gate;
+mod stub;
+
+pub mod strace;
+
+pub use cx::{Cx, Outcome};
+pub use engine::{Trace, workers};
+pub use stub::stub_counts;

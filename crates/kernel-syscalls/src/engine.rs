@@ -1,0 +1,188 @@
+//! From a delivered call to its answer.
+//!
+//! A worker finds the task, dispatches, and answers. Calls that never park are plain functions; the others
+//! are polled once and parked by the executor when they have to wait. A panic in a handler is a bug of
+//! ours: it is logged with the call and ends the guest process that provoked it, not the sandbox.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use abi_linux::signal::Signal;
+use abi_linux::{Errno, SysResult};
+use kernel_base::executor::{Executor, Slot};
+use kernel_task::kernel::ParkedCalls;
+use kernel_task::{Kernel, Task};
+use platform_api::{HostTid, KernelEvents, Reply, Restart, SignalTarget, Syscall, Worker};
+
+use crate::cx::{Cx, Outcome};
+use crate::dispatch::{dispatch, dispatch_blocking};
+
+/// Told of every call and its answer (`--strace`). Must not block for long.
+pub trait Trace: Send + Sync {
+    /// The call of `task` ended with `result`; `Ok` holds what the guest sees, or how the host goes on.
+    fn call(&self, task: &Task, call: &Syscall, result: &SysResult<Outcome>);
+}
+
+struct Shared {
+    kernel: Arc<Kernel>,
+    trace: Option<Arc<dyn Trace>>,
+}
+
+impl Shared {
+    fn finish(&self, cx: &Cx, result: SysResult<Outcome>) {
+        if let Some(trace) = &self.trace {
+            trace.call(&cx.task, &cx.call, &result);
+        }
+        let platform = &self.kernel.platform;
+        match result {
+            Ok(Outcome::Value(value)) => platform.reply(cx.call.id, Reply::Value(value)),
+            Ok(Outcome::Continue) => platform.reply(cx.call.id, Reply::Continue),
+            Ok(Outcome::Substitute { nr, args }) => {
+                if let Err(error) = platform.substitute(&cx.call, nr, args) {
+                    tracing::debug!(tid = cx.call.tid, %error, "substitution failed");
+                }
+            }
+            Err(errno) => platform.reply(cx.call.id, Reply::Errno(errno)),
+        }
+    }
+
+    /// Ends the process whose call made a handler panic.
+    fn panicked(&self, cx: &Cx, payload: &(dyn std::any::Any + Send)) {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("panic");
+        tracing::error!(nr = cx.call.nr, args = ?cx.call.args, pid = cx.process.pid, "BUG: handler panicked: {text}");
+        let _ = self.kernel.platform.send_signal(SignalTarget::Process(cx.process.tgid), Signal::SIGKILL);
+        self.kernel.platform.reply(cx.call.id, Reply::Errno(Errno::EIO));
+    }
+}
+
+/// Handles one call that may wait, from dispatch to answer.
+async fn run(shared: Arc<Shared>, cx: Cx) {
+    let mut handler = pin!(dispatch_blocking(&cx));
+    let guarded = poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    });
+    match guarded.await {
+        Ok(result) => shared.finish(&cx, result),
+        Err(payload) => shared.panicked(&cx, &*payload),
+    }
+}
+
+struct CallWorker<F, M> {
+    shared: Arc<Shared>,
+    executor: Arc<Executor<F>>,
+    slot: Slot<F>,
+    make: M,
+}
+
+impl<F, M> CallWorker<F, M>
+where
+    F: Future<Output = ()> + Send + 'static,
+    M: Fn(Arc<Shared>, Cx) -> F + Send,
+{
+    fn task(&self, call: &Syscall) -> Option<Arc<Task>> {
+        match self.shared.kernel.task(call.tid) {
+            Ok(task) => Some(task),
+            Err(errno) => {
+                // A thread that nobody can account for gets nothing.
+                tracing::debug!(tid = call.tid, nr = call.nr, %errno, "call of an unknown thread");
+                self.shared.kernel.platform.reply(call.id, Reply::Errno(Errno::ESRCH));
+                None
+            }
+        }
+    }
+}
+
+impl<F, M> Worker for CallWorker<F, M>
+where
+    F: Future<Output = ()> + Send + 'static,
+    M: Fn(Arc<Shared>, Cx) -> F + Send,
+{
+    fn call(&mut self, call: Syscall) {
+        if let Some(task) = self.task(&call) {
+            let cx = Cx { task, call };
+            match catch_unwind(AssertUnwindSafe(|| dispatch(&cx))) {
+                Ok(Some(result)) => self.shared.finish(&cx, result),
+                Ok(None) => {
+                    let task = Arc::clone(&cx.task);
+                    let future = (self.make)(Arc::clone(&self.shared), cx);
+                    self.executor.start(&mut self.slot, call, future, || task.kernel().parked_now(&task));
+                }
+                Err(payload) => self.shared.panicked(&cx, &*payload),
+            }
+        }
+        self.executor.drain();
+    }
+}
+
+struct Parked<F>(Arc<Executor<F>>);
+
+impl<F: Future<Output = ()> + Send + 'static> ParkedCalls for Parked<F> {
+    fn parked(&self, tid: HostTid) -> Option<Syscall> {
+        self.0.parked_call(tid)
+    }
+    fn cancel(&self, tid: HostTid) -> Option<Syscall> {
+        self.0.cancel(tid)
+    }
+    fn restart_of(&self, nr: i32) -> Restart {
+        restart_of(nr)
+    }
+}
+
+struct Events<F> {
+    kernel: Arc<Kernel>,
+    executor: Arc<Executor<F>>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> KernelEvents for Events<F> {
+    fn exited(&self, tgid: HostTid) {
+        self.kernel.process_died(tgid);
+    }
+    fn timer_expired(&self) {
+        self.kernel.timers.run_due();
+    }
+    fn drain(&self) {
+        self.executor.drain();
+    }
+}
+
+/// Makes `count` workers for a kernel, and what the platform's reactor tells.
+#[must_use]
+pub fn workers(
+    kernel: &Arc<Kernel>,
+    count: usize,
+    trace: Option<Arc<dyn Trace>>,
+) -> (Vec<Box<dyn Worker>>, Arc<dyn KernelEvents>) {
+    assemble(kernel, count, trace, run)
+}
+
+fn assemble<F, M>(
+    kernel: &Arc<Kernel>,
+    count: usize,
+    trace: Option<Arc<dyn Trace>>,
+    make: M,
+) -> (Vec<Box<dyn Worker>>, Arc<dyn KernelEvents>)
+where
+    F: Future<Output = ()> + Send + 'static,
+    M: Fn(Arc<Shared>, Cx) -> F + Send + Clone + 'static,
+{
+    let executor = Executor::new();
+    kernel.set_parked_calls(Arc::new(Parked(Arc::clone(&executor))));
+    let shared = Arc::new(Shared { kernel: Arc::clone(kernel), trace });
+    let worker = || -> Box<dyn Worker> {
+        Box::new(CallWorker {
+            shared: Arc::clone(&shared),
+            slot: executor.slot(),
+            executor: Arc::clone(&executor),
+            make: make.clone(),
+        })
+    };
+    let workers = std::iter::repeat_with(worker).take(count).collect();
+    (workers, Arc::new(Events { kernel: Arc::clone(kernel), executor }))
+}

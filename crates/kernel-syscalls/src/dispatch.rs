@@ -17,15 +17,13 @@ fn r<T: FromReg>(register: u64) -> T {
 pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
     let a = &cx.call.args;
     Some(match cx.call.nr {
-        0 => crate::stub::counted(cx, Errno::ENOSYS), // read
-        1 => crate::stub::counted(cx, Errno::ENOSYS), // write
         2 => crate::stub::counted(cx, Errno::ENOSYS), // open
         3 => crate::stub::counted(cx, Errno::ENOSYS), // close
         4 => crate::stub::counted(cx, Errno::ENOSYS), // stat
         5 => crate::stub::counted(cx, Errno::ENOSYS), // fstat
         6 => crate::stub::counted(cx, Errno::ENOSYS), // lstat
         7 => crate::stub::counted(cx, Errno::ENOSYS), // poll
-        8 => crate::stub::counted(cx, Errno::ENOSYS), // lseek
+        8 => ret(crate::io::sys_lseek(cx, r(a[0]), r(a[1]), r(a[2]))), // lseek
         9 => crate::stub::counted(cx, Errno::ENOSYS), // mmap
         10 => crate::gate::checked(cx), // mprotect
         11 => crate::gate::checked(cx), // munmap
@@ -34,10 +32,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         14 => crate::gate::checked(cx), // rt_sigprocmask
         15 => crate::gate::checked(cx), // rt_sigreturn
         16 => crate::stub::counted(cx, Errno::ENOSYS), // ioctl
-        17 => crate::stub::counted(cx, Errno::ENOSYS), // pread64
-        18 => crate::stub::counted(cx, Errno::ENOSYS), // pwrite64
-        19 => crate::stub::counted(cx, Errno::ENOSYS), // readv
-        20 => crate::stub::counted(cx, Errno::ENOSYS), // writev
         21 => crate::stub::counted(cx, Errno::ENOSYS), // access
         22 => crate::stub::counted(cx, Errno::ENOSYS), // pipe
         23 => crate::stub::counted(cx, Errno::ENOSYS), // select
@@ -57,7 +51,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         37 => crate::stub::counted(cx, Errno::ENOSYS), // alarm
         38 => crate::stub::counted(cx, Errno::ENOSYS), // setitimer
         39 => crate::stub::counted(cx, Errno::ENOSYS), // getpid
-        40 => crate::stub::counted(cx, Errno::ENOSYS), // sendfile
         41 => crate::stub::counted(cx, Errno::EAFNOSUPPORT), // socket
         42 => crate::stub::counted(cx, Errno::ENOTSOCK), // connect
         43 => crate::stub::counted(cx, Errno::ENOTSOCK), // accept
@@ -91,8 +84,8 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         71 => crate::stub::counted(cx, Errno::ENOSYS), // msgctl
         72 => crate::stub::counted(cx, Errno::ENOSYS), // fcntl
         73 => crate::stub::counted(cx, Errno::ENOSYS), // flock
-        74 => crate::stub::counted(cx, Errno::ENOSYS), // fsync
-        75 => crate::stub::counted(cx, Errno::ENOSYS), // fdatasync
+        74 => ret(crate::io::sync::sys_fsync(cx, r(a[0]))), // fsync
+        75 => ret(crate::io::sync::sys_fdatasync(cx, r(a[0]))), // fdatasync
         76 => crate::stub::counted(cx, Errno::ENOSYS), // truncate
         77 => crate::stub::counted(cx, Errno::ENOSYS), // ftruncate
         78 => crate::stub::counted(cx, Errno::ENOSYS), // getdents
@@ -179,7 +172,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         159 => crate::stub::counted(cx, Errno::EPERM), // adjtimex
         160 => crate::stub::counted(cx, Errno::ENOSYS), // setrlimit
         161 => crate::stub::counted(cx, Errno::ENOSYS), // chroot
-        162 => crate::stub::counted(cx, Errno::ENOSYS), // sync
+        162 => ret(crate::io::sync::sys_sync(cx)), // sync
         163 => crate::stub::counted(cx, Errno::EPERM), // acct
         164 => crate::stub::counted(cx, Errno::EPERM), // settimeofday
         165 => crate::stub::counted(cx, Errno::EPERM), // mount
@@ -204,7 +197,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         184 => crate::stub::counted(cx, Errno::ENOSYS), // tuxcall
         185 => crate::stub::counted(cx, Errno::ENOSYS), // security
         186 => crate::gate::checked(cx), // gettid
-        187 => crate::stub::counted(cx, Errno::ENOSYS), // readahead
+        187 => ret(crate::io::sync::sys_readahead(cx, r(a[0]), r(a[1]), r(a[2]))), // readahead
         188 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // setxattr
         189 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // lsetxattr
         190 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // fsetxattr
@@ -238,7 +231,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         218 => crate::gate::checked(cx), // set_tid_address
         219 => crate::gate::checked(cx), // restart_syscall
         220 => crate::stub::counted(cx, Errno::ENOSYS), // semtimedop
-        221 => crate::stub::counted(cx, Errno::ENOSYS), // fadvise64
+        221 => ret(crate::io::sync::sys_fadvise64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // fadvise64
         222 => crate::stub::counted(cx, Errno::ENOSYS), // timer_create
         223 => crate::stub::counted(cx, Errno::ENOSYS), // timer_settime
         224 => crate::stub::counted(cx, Errno::ENOSYS), // timer_gettime
@@ -294,7 +287,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         274 => crate::gate::checked(cx), // get_robust_list
         275 => crate::stub::counted(cx, Errno::EINVAL), // splice
         276 => crate::stub::counted(cx, Errno::EINVAL), // tee
-        277 => crate::stub::counted(cx, Errno::ENOSYS), // sync_file_range
+        277 => ret(crate::io::sync::sys_sync_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // sync_file_range
         278 => crate::stub::counted(cx, Errno::EINVAL), // vmsplice
         279 => crate::stub::counted(cx, Errno::ENOSYS), // move_pages
         280 => crate::stub::counted(cx, Errno::ENOSYS), // utimensat
@@ -312,8 +305,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         292 => crate::stub::counted(cx, Errno::ENOSYS), // dup3
         293 => crate::stub::counted(cx, Errno::ENOSYS), // pipe2
         294 => crate::stub::counted(cx, Errno::ENOSYS), // inotify_init1
-        295 => crate::stub::counted(cx, Errno::ENOSYS), // preadv
-        296 => crate::stub::counted(cx, Errno::ENOSYS), // pwritev
         297 => crate::stub::counted(cx, Errno::ENOSYS), // rt_tgsigqueueinfo
         298 => crate::stub::counted(cx, Errno::EPERM), // perf_event_open
         299 => crate::stub::counted(cx, Errno::ENOTSOCK), // recvmmsg
@@ -323,7 +314,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         303 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // name_to_handle_at
         304 => crate::stub::counted(cx, Errno::EPERM), // open_by_handle_at
         305 => crate::stub::counted(cx, Errno::EPERM), // clock_adjtime
-        306 => crate::stub::counted(cx, Errno::ENOSYS), // syncfs
+        306 => ret(crate::io::sync::sys_syncfs(cx, r(a[0]))), // syncfs
         307 => crate::stub::counted(cx, Errno::ENOTSOCK), // sendmmsg
         308 => crate::stub::counted(cx, Errno::EPERM), // setns
         309 => crate::gate::checked(cx), // getcpu
@@ -344,8 +335,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         324 => crate::gate::checked(cx), // membarrier
         325 => crate::gate::checked(cx), // mlock2
         326 => crate::stub::counted(cx, Errno::ENOSYS), // copy_file_range
-        327 => crate::stub::counted(cx, Errno::ENOSYS), // preadv2
-        328 => crate::stub::counted(cx, Errno::ENOSYS), // pwritev2
         329 => crate::stub::counted(cx, Errno::ENOSYS), // pkey_mprotect
         330 => crate::stub::counted(cx, Errno::ENOSYS), // pkey_alloc
         331 => crate::stub::counted(cx, Errno::ENOSYS), // pkey_free
@@ -403,6 +392,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1024 => crate::stub::counted(cx, Errno::ENOSYS), // loader_info
         1025 => crate::stub::counted(cx, Errno::ENOSYS), // loader_done
         1026 => crate::stub::counted(cx, Errno::ENOSYS), // init_event
+        0 | 1 | 17 | 18 | 19 | 20 | 40 | 295 | 296 | 327 | 328 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -412,6 +402,17 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
 pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
     let a = &cx.call.args;
     match cx.call.nr {
+        0 => ret(crate::io::sys_read(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        1 => ret(crate::io::sys_write(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        17 => ret(crate::io::sys_pread64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        18 => ret(crate::io::sys_pwrite64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        19 => ret(crate::io::vector::sys_readv(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        20 => ret(crate::io::vector::sys_writev(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        40 => ret(crate::io::sendfile::sys_sendfile(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        295 => ret(crate::io::vector::sys_preadv(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        296 => ret(crate::io::vector::sys_pwritev(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        327 => ret(crate::io::vector::sys_preadv2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
+        328 => ret(crate::io::vector::sys_pwritev2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     }
 }

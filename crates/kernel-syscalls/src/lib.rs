@@ -8,6 +8,7 @@ mod cx;
 mod dispatch;
 mod engine;
 mod gate;
+mod io;
 mod stub;
 
 pub mod strace;

@@ -1,0 +1,87 @@
+//! read(2), write(2) and their relatives, lseek(2), sendfile(2), and the sync family.
+//!
+//! [`transfer::Transfer`] moves bytes between guest memory and a file; handlers here only check arguments
+//! in Linux's order (fs/read_write.c, Linux v6.18).
+
+pub(crate) mod sendfile;
+pub(crate) mod sync;
+mod transfer;
+pub(crate) mod vector;
+
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_base::user::{Pieces, TASK_SIZE};
+use kernel_vfs::file::Whence;
+
+use crate::cx::Cx;
+use transfer::{Place, Transfer};
+
+/// One buffer. access_ok looks at all of `count`, before it is cut to MAX_RW_COUNT.
+fn buffer(cx: &Cx, addr: u64, count: usize) -> SysResult<Pieces> {
+    match addr.checked_add(count as u64) {
+        Some(end) if end <= TASK_SIZE => cx.buffer(addr, count),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
+/// An explicit file offset; EINVAL when negative.
+fn offset(raw: i64) -> SysResult<Place> {
+    u64::try_from(raw).map(Place::At).map_err(|_| Errno::EINVAL)
+}
+
+/// read(2).
+pub(crate) async fn sys_read(cx: &Cx, fd: Fd, buf: u64, count: usize) -> SysResult<usize> {
+    let file = cx.file(fd)?;
+    file.check_readable()?;
+    Transfer::new(cx, &file, buffer(cx, buf, count)?, Place::Position).read().await
+}
+
+/// write(2).
+pub(crate) async fn sys_write(cx: &Cx, fd: Fd, buf: u64, count: usize) -> SysResult<usize> {
+    let file = cx.file(fd)?;
+    file.check_writable()?;
+    Transfer::new(cx, &file, buffer(cx, buf, count)?, Place::Position).write().await
+}
+
+/// pread(2).
+pub(crate) async fn sys_pread64(cx: &Cx, fd: Fd, buf: u64, count: usize, at: i64) -> SysResult<usize> {
+    let place = offset(at)?;
+    let file = cx.file(fd)?;
+    transfer::check_seekable(&file)?;
+    file.check_readable()?;
+    Transfer::new(cx, &file, buffer(cx, buf, count)?, place).read().await
+}
+
+/// pwrite(2).
+pub(crate) async fn sys_pwrite64(cx: &Cx, fd: Fd, buf: u64, count: usize, at: i64) -> SysResult<usize> {
+    let place = offset(at)?;
+    let file = cx.file(fd)?;
+    transfer::check_seekable(&file)?;
+    file.check_writable()?;
+    Transfer::new(cx, &file, buffer(cx, buf, count)?, place).write().await
+}
+
+/// lseek(2).
+pub(crate) fn sys_lseek(cx: &Cx, fd: Fd, offset: i64, whence: u32) -> SysResult<u64> {
+    let file = cx.file(fd)?;
+    let whence = match whence {
+        0 => Whence::Set,
+        1 => Whence::Current,
+        2 => Whence::End,
+        3 => Whence::Data,
+        4 => Whence::Hole,
+        _ => return Err(Errno::EINVAL),
+    };
+    transfer::check_seekable(&file)?;
+    let mut position = file.position();
+    let new = match whence {
+        Whence::Set => u64::try_from(offset).map_err(|_| Errno::EINVAL)?,
+        Whence::Current => {
+            let sum = i64::try_from(*position).ok().and_then(|now| now.checked_add(offset));
+            sum.and_then(|sum| u64::try_from(sum).ok()).ok_or(Errno::EINVAL)?
+        }
+        Whence::End | Whence::Data | Whence::Hole => file.ops.seek(whence, offset)?,
+    };
+    *position = new;
+    Ok(new)
+}

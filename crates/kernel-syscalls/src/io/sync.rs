@@ -1,0 +1,65 @@
+//! fsync(2) and its relatives, and advice about caches, which is taken without effect.
+
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_vfs::inode::FileKind;
+
+use crate::cx::Cx;
+
+/// POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE.
+const ADVICES: u32 = 6;
+/// SYNC_FILE_RANGE_WAIT_BEFORE, WRITE and WAIT_AFTER.
+const SYNC_RANGE_FLAGS: u32 = 7;
+
+/// fsync(2).
+pub(crate) fn sys_fsync(cx: &Cx, fd: Fd) -> SysResult<()> {
+    cx.file(fd)?.ops.sync(false)
+}
+
+/// fdatasync(2).
+pub(crate) fn sys_fdatasync(cx: &Cx, fd: Fd) -> SysResult<()> {
+    cx.file(fd)?.ops.sync(true)
+}
+
+/// sync(2): the host writes its caches back by itself, and no guest may slow the others down.
+pub(crate) fn sys_sync(_cx: &Cx) -> SysResult<()> {
+    Ok(())
+}
+
+/// syncfs(2).
+pub(crate) fn sys_syncfs(cx: &Cx, fd: Fd) -> SysResult<()> {
+    cx.file(fd).map(drop)
+}
+
+/// sync_file_range(2).
+pub(crate) fn sys_sync_file_range(cx: &Cx, fd: Fd, offset: i64, len: i64, flags: u32) -> SysResult<()> {
+    let file = cx.file(fd)?;
+    let end = offset.checked_add(len);
+    if flags & !SYNC_RANGE_FLAGS != 0 || offset < 0 || len < 0 || end.is_none() {
+        return Err(Errno::EINVAL);
+    }
+    match file.inode.kind() {
+        FileKind::Regular if flags != 0 => file.ops.sync(true),
+        FileKind::Regular | FileKind::BlockDevice | FileKind::Directory => Ok(()),
+        _ => Err(Errno::ESPIPE),
+    }
+}
+
+/// readahead(2).
+pub(crate) fn sys_readahead(cx: &Cx, fd: Fd, _offset: i64, _count: usize) -> SysResult<()> {
+    let file = cx.file(fd)?;
+    file.check_readable()?;
+    match file.inode.kind() {
+        FileKind::Regular | FileKind::BlockDevice => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// posix_fadvise(2).
+pub(crate) fn sys_fadvise64(cx: &Cx, fd: Fd, _offset: i64, len: i64, advice: u32) -> SysResult<()> {
+    let file = cx.file(fd)?;
+    if file.inode.kind() == FileKind::Fifo {
+        return Err(Errno::ESPIPE);
+    }
+    if len < 0 || advice >= ADVICES { Err(Errno::EINVAL) } else { Ok(()) }
+}

@@ -1,0 +1,152 @@
+//! readv(2), writev(2), and the calls with an offset and flags.
+
+use std::sync::Arc;
+
+use abi_linux::fs::{IoVec, OpenFlags};
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_base::user::UserRef;
+use kernel_vfs::file::File;
+use kernel_vfs::inode::FileKind;
+
+use super::transfer::{Place, Transfer, check_seekable};
+use crate::cx::Cx;
+
+const RWF_HIPRI: u32 = 1;
+const RWF_DSYNC: u32 = 2;
+const RWF_SYNC: u32 = 4;
+const RWF_NOWAIT: u32 = 8;
+const RWF_APPEND: u32 = 16;
+const RWF_NOAPPEND: u32 = 32;
+
+/// One vectored call: its file and where.
+struct Vectored {
+    file: Arc<File>,
+    place: Place,
+    flags: u32,
+}
+
+impl Vectored {
+    fn new(cx: &Cx, fd: Fd, place: Place, flags: u32) -> SysResult<Self> {
+        let file = cx.file(fd)?;
+        if place != Place::Position {
+            check_seekable(&file)?;
+        }
+        Ok(Self { file, place, flags })
+    }
+
+    /// Status flags with what RWF_ flags change in them (kiocb_set_rw_flags).
+    fn status(&self) -> SysResult<OpenFlags> {
+        let known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
+        let both = RWF_APPEND | RWF_NOAPPEND;
+        let mut status = self.file.flags();
+        if self.flags & !known != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.flags & both == both {
+            return Err(Errno::EINVAL);
+        }
+        if self.flags & RWF_NOWAIT != 0 {
+            // Disk files would have to answer for their caches.
+            if self.file.inode.kind() == FileKind::Regular {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            status |= OpenFlags::NONBLOCK;
+        }
+        if self.flags & RWF_APPEND != 0 {
+            status |= OpenFlags::APPEND;
+        }
+        if self.flags & RWF_NOAPPEND != 0 {
+            status.remove(OpenFlags::APPEND);
+        }
+        Ok(status)
+    }
+
+    async fn read(self, cx: &Cx, iov: u64, count: usize) -> SysResult<usize> {
+        self.file.check_readable()?;
+        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
+        let status = self.status()?;
+        Transfer::new(cx, &self.file, bytes, self.place).with_flags(status).read().await
+    }
+
+    async fn write(self, cx: &Cx, iov: u64, count: usize) -> SysResult<usize> {
+        self.file.check_writable()?;
+        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
+        let status = self.status()?;
+        let written = Transfer::new(cx, &self.file, bytes, self.place).with_flags(status).write().await?;
+        if self.flags & (RWF_DSYNC | RWF_SYNC) != 0 && self.file.inode.kind() == FileKind::Regular {
+            self.file.ops.sync(self.flags & RWF_SYNC == 0)?;
+        }
+        Ok(written)
+    }
+}
+
+/// The offset of preadv(2): on a 64-bit kernel all of it is in the first register (pos_from_hl).
+fn place_of(offset: i64) -> SysResult<Place> {
+    super::offset(offset)
+}
+
+/// The offset of preadv2(2): -1 stands for the position.
+fn place_or_position(offset: i64) -> SysResult<Place> {
+    if offset == -1 { Ok(Place::Position) } else { place_of(offset) }
+}
+
+/// readv(2).
+pub(crate) async fn sys_readv(cx: &Cx, fd: Fd, iov: u64, count: usize) -> SysResult<usize> {
+    Vectored::new(cx, fd, Place::Position, 0)?.read(cx, iov, count).await
+}
+
+/// writev(2).
+pub(crate) async fn sys_writev(cx: &Cx, fd: Fd, iov: u64, count: usize) -> SysResult<usize> {
+    Vectored::new(cx, fd, Place::Position, 0)?.write(cx, iov, count).await
+}
+
+/// preadv(2).
+pub(crate) async fn sys_preadv(
+    cx: &Cx,
+    fd: Fd,
+    iov: u64,
+    count: usize,
+    offset: i64,
+    _high: u64,
+) -> SysResult<usize> {
+    Vectored::new(cx, fd, place_of(offset)?, 0)?.read(cx, iov, count).await
+}
+
+/// pwritev(2).
+pub(crate) async fn sys_pwritev(
+    cx: &Cx,
+    fd: Fd,
+    iov: u64,
+    count: usize,
+    offset: i64,
+    _high: u64,
+) -> SysResult<usize> {
+    Vectored::new(cx, fd, place_of(offset)?, 0)?.write(cx, iov, count).await
+}
+
+/// preadv2(2).
+pub(crate) async fn sys_preadv2(
+    cx: &Cx,
+    fd: Fd,
+    iov: u64,
+    count: usize,
+    offset: i64,
+    _high: u64,
+    flags: u32,
+) -> SysResult<usize> {
+    Vectored::new(cx, fd, place_or_position(offset)?, flags)?.read(cx, iov, count).await
+}
+
+/// pwritev2(2).
+pub(crate) async fn sys_pwritev2(
+    cx: &Cx,
+    fd: Fd,
+    iov: u64,
+    count: usize,
+    offset: i64,
+    _high: u64,
+    flags: u32,
+) -> SysResult<usize> {
+    Vectored::new(cx, fd, place_or_position(offset)?, flags)?.write(cx, iov, count).await
+}

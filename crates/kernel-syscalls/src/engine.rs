@@ -19,6 +19,7 @@ use platform_api::{HostTid, KernelEvents, Reply, Restart, SignalTarget, Syscall,
 
 use crate::cx::{Cx, Outcome};
 use crate::dispatch::{dispatch, dispatch_blocking};
+use crate::gate::restart_of;
 
 /// Told of every call and its answer (`--strace`). Must not block for long.
 pub trait Trace: Send + Sync {

@@ -2,6 +2,8 @@
 //! native calls that did not pass the filter, and `checked` gates of the table.
 
 use abi_linux::{Errno, SysResult};
+use platform_api::Restart;
+use syscall_table::Mode;
 use syscall_table::seccomp::{Verdict, judge};
 
 use crate::cx::{Cx, Outcome};
@@ -17,5 +19,14 @@ pub(crate) fn checked(cx: &Cx) -> SysResult<Outcome> {
             let errno = row.errno.map_or(Errno::EINVAL, |errno| Errno::from_raw(i32::from(errno.value)));
             crate::stub::counted(cx, errno)
         }
+    }
+}
+
+/// How an interrupted call restarts, by its row.
+pub(crate) fn restart_of(nr: i32) -> Restart {
+    match syscall_table::by_nr(nr).map(|row| row.mode) {
+        Some(Mode::Blocking(syscall_table::Restart::Sys)) => Restart::Sys,
+        Some(Mode::Blocking(syscall_table::Restart::NoHand)) => Restart::NoHandler,
+        Some(Mode::Blocking(syscall_table::Restart::Eintr) | Mode::Inline) | None => Restart::Never,
     }
 }

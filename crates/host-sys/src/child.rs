@@ -270,3 +270,10 @@ pub fn exec_fd(fd: i32, argv: &Strings, envp: &Strings) -> Errno {
 pub fn number(fd: BorrowedFd<'_>) -> i32 {
     fd.as_raw_fd()
 }
+
+/// Marks a descriptor close-on-exec.
+pub fn close_on_exec(fd: i32) -> SysResult<()> {
+    // SAFETY: F_SETFD takes an integer.
+    let ret = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    check(ret).map(drop)
+}

@@ -6,6 +6,7 @@
 //! There is no lock here.
 
 pub mod child;
+pub mod file_mode;
 pub mod memfd;
 pub mod memory;
 pub mod namespace;

@@ -1,1 +1,35 @@
+//! Guests as host processes whose calls arrive by seccomp user notification.
+//!
+//! [`spawn`] makes a container's init: new namespaces, an empty root, no rights, a filter. [`NotifyPlatform`]
+//! implements [`platform_api::Platform`] on the listener that comes out of it, and [`NotifyPlatform::run`] turns
+//! the calling thread into the reactor and delivers calls to workers until the init is dead. [`doctor`] says
+//! whether the host has what this needs.
+//!
+//! Neighbours: `host-sys` makes the raw calls, `host-seccomp` the filter, `runtime-supervisor` puts kernel and
+//! platform together.
+//!
+//! Lock order: `run::Baton::watchdog`, then `run::Baton::bell`; `calls::Calls::parked` and the maps of the
+//! `reactor` are leaves. No lock is held across a host call that waits, but for `watchdog`, whose very purpose
+//! is that one thread at a time sleeps in it.
 
+mod calls;
+pub mod doctor;
+mod memory;
+mod platform;
+mod proc;
+mod reactor;
+mod run;
+mod spawn;
+mod trace;
+
+pub use host_sys::pidfd::Ending;
+pub use host_sys::seccomp::Instruction;
+pub use platform::NotifyPlatform;
+pub use spawn::{Container, SpawnError, SpawnSpec, Step, spawn};
+
+use abi_linux::Errno;
+
+/// An error of rustix as ours.
+pub(crate) fn errno(error: rustix::io::Errno) -> Errno {
+    Errno::from_raw(error.raw_os_error())
+}

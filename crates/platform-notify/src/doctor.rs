@@ -1,0 +1,1 @@
+//! Whether this host has what the platform needs.

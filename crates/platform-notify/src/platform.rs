@@ -1,0 +1,245 @@
+//! [`NotifyPlatform`]: the platform interface on a listener.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use abi_linux::signal::Signal;
+use abi_linux::{Errno, SysResult};
+use host_sys::pidfd;
+use host_sys::seccomp::{self, Answer, At};
+use host_sys::signal;
+use platform_api::{
+    CallId, Clock, HostFile, HostTid, Identity, Platform, ProcFile, Range, ReadyListener, Reply, Restart,
+    SignalState, SignalTarget, Syscall, WatchId,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::calls::{Calls, Standing};
+use crate::proc::Proc;
+use crate::reactor::Reactor;
+use crate::spawn::Container;
+use crate::{errno, memory, trace};
+
+/// One container's guests.
+pub struct NotifyPlatform {
+    init: HostTid,
+    pidfd: OwnedFd,
+    listener: OwnedFd,
+    loader: OwnedFd,
+    calls: Calls,
+    proc: Proc,
+    reactor: Reactor,
+    reaped: AtomicBool,
+}
+
+impl NotifyPlatform {
+    /// Takes a container over. Its first call, the init's execveat, waits until [`NotifyPlatform::run`].
+    pub fn new(container: Container) -> SysResult<Arc<Self>> {
+        let (proc, reactor) = (Proc::new(container.init())?, Reactor::new()?);
+        reactor.watch_exit(container.init())?;
+        let parts = container.into_parts()?;
+        Ok(Arc::new(Self {
+            init: parts.init,
+            pidfd: parts.pidfd,
+            listener: parts.listener,
+            loader: parts.loader,
+            calls: Calls::default(),
+            proc,
+            reactor,
+            reaped: AtomicBool::new(false),
+        }))
+    }
+
+    /// The init's id in our pid namespace.
+    #[must_use]
+    pub fn init(&self) -> HostTid {
+        self.init
+    }
+
+    /// Kills every guest; [`NotifyPlatform::run`] then returns.
+    pub fn kill(&self) -> SysResult<()> {
+        pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL)
+    }
+
+    pub(crate) fn pidfd(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
+    pub(crate) fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+
+    pub(crate) fn mark_reaped(&self) {
+        self.reaped.store(true, Ordering::Release);
+    }
+
+    /// ESRCH when `tid` has a call in flight whose thread is gone.
+    fn check_alive(&self, tid: HostTid) -> SysResult<()> {
+        match self.calls.standing(tid, || self.now_ns(Clock::Monotonic)) {
+            Standing::Known => Ok(()),
+            Standing::Ask(id) if seccomp::id_valid(self.listener(), id) => Ok(()),
+            Standing::Ask(_) => Err(Errno::ESRCH),
+        }
+    }
+
+    /// Puts the loader at a free number of the caller's and gives it: an exec needs it, and closes it again.
+    fn lend_loader(&self, call: &Syscall) -> SysResult<u64> {
+        let number = seccomp::add_fd(self.listener(), call.id.0, self.loader.as_fd(), At::LowestFree)?;
+        u64::try_from(number).map_err(|_| Errno::EBADF)
+    }
+}
+
+impl Drop for NotifyPlatform {
+    fn drop(&mut self) {
+        if !self.reaped.load(Ordering::Acquire) && self.kill().is_ok() {
+            let _ = pidfd::reap(self.pidfd.as_fd());
+        }
+    }
+}
+
+impl Platform for NotifyPlatform {
+    fn read_memory(&self, tid: HostTid, ranges: &[Range], local: &mut [u8]) -> SysResult<usize> {
+        let count = memory::read(tid, ranges, local)?;
+        // After the copy: what was read is the thread's if the thread is still there.
+        self.check_alive(tid)?;
+        Ok(count)
+    }
+
+    fn write_memory(&self, tid: HostTid, ranges: &[Range], local: &[u8]) -> SysResult<usize> {
+        self.check_alive(tid)?;
+        memory::write(tid, ranges, local)
+    }
+
+    fn reply(&self, id: CallId, reply: Reply) {
+        self.calls.answered(id.0);
+        let answer = match reply {
+            Reply::Value(value) => Answer::Value(value),
+            Reply::Errno(errno) => Answer::Error(errno.raw()),
+            Reply::Continue => Answer::Continue,
+        };
+        match seccomp::send(self.listener(), id.0, answer) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(error) => tracing::error!(%error, ?reply, "cannot answer a call"),
+        }
+    }
+
+    fn is_waiting(&self, id: CallId) -> bool {
+        seccomp::id_valid(self.listener(), id.0)
+    }
+
+    fn install_fd(&self, id: CallId, number: i32, fd: BorrowedFd<'_>) -> SysResult<()> {
+        let number = u32::try_from(number).map_err(|_| Errno::EBADF)?;
+        seccomp::add_fd(self.listener(), id.0, fd, At::Number(number)).map(drop)
+    }
+
+    /// For execveat the first argument is filled in here: the loader's descriptor.
+    fn substitute(&self, call: &Syscall, nr: i32, mut args: [u64; 6]) -> SysResult<()> {
+        if libc::c_long::from(nr) == libc::SYS_execveat {
+            let [loader, ..] = &mut args;
+            match self.lend_loader(call) {
+                Ok(number) => *loader = number,
+                Err(Errno::ENOENT) => {
+                    self.calls.answered(call.id.0);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Before it happens: the new call may reach another worker at once.
+        self.calls.answered(call.id.0);
+        trace::substitute(self.listener(), self.init, call, nr, args)
+    }
+
+    fn interrupt(&self, call: &Syscall, restart: Restart, certain: bool) -> SysResult<()> {
+        self.calls.answered(call.id.0);
+        trace::interrupt(self.listener(), self.init, call, restart, certain)
+    }
+
+    fn identify(&self, tid: HostTid) -> SysResult<Identity> {
+        self.proc.identify(tid)
+    }
+
+    fn children(&self, tgid: HostTid, tid: HostTid) -> SysResult<Vec<HostTid>> {
+        self.proc.children(tgid, tid)
+    }
+
+    fn signal_state(&self, tid: HostTid) -> SysResult<SignalState> {
+        self.proc.signal_state(tid)
+    }
+
+    /// kill(2) or tgkill(2): from an outer pid namespace they give si_code SI_USER or SI_TKILL, and si_pid 0, as
+    /// near to the kernel's own SI_KERNEL as a process may send (rt_sigqueueinfo(2) allows negative codes
+    /// only, which would claim a timer or a queue that the guest never made).
+    fn send_signal(&self, target: SignalTarget, number: Signal) -> SysResult<()> {
+        match target {
+            SignalTarget::Process(tgid) => match self.reactor.pidfd(tgid) {
+                Some(pidfd) => pidfd::send_signal(pidfd.as_fd(), number.raw()),
+                None => signal::kill_process(tgid, number.raw()),
+            },
+            SignalTarget::Thread { tgid, tid } => signal::kill_thread(tgid, tid, number.raw()),
+        }
+    }
+
+    fn watch_exit(&self, tgid: HostTid) -> SysResult<()> {
+        self.reactor.watch_exit(tgid)
+    }
+
+    fn watch_fd(&self, fd: BorrowedFd<'_>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId> {
+        self.reactor.watch_fd(fd, listener)
+    }
+
+    fn unwatch_fd(&self, watch: WatchId) {
+        self.reactor.unwatch_fd(watch);
+    }
+
+    fn arm_timer(&self, deadline_ns: Option<u64>) {
+        self.reactor.arm_timer(deadline_ns);
+    }
+
+    fn read_proc(&self, tid: HostTid, file: ProcFile, limit: usize, out: &mut Vec<u8>) -> SysResult<()> {
+        self.proc.read_file(tid, file, limit, out)
+    }
+
+    fn read_host(&self, file: HostFile, limit: usize, out: &mut Vec<u8>) -> SysResult<()> {
+        self.proc.read_host(file, limit, out)
+    }
+
+    fn set_limit(&self, tgid: HostTid, resource: u32, soft: u64, hard: u64) -> SysResult<()> {
+        if tgid <= 0 {
+            return Err(Errno::ESRCH);
+        }
+        host_sys::child::set_limit_of(tgid, resource, soft, hard)
+    }
+
+    fn now_ns(&self, clock: Clock) -> u64 {
+        let id = match clock {
+            Clock::Realtime => ClockId::Realtime,
+            Clock::Monotonic => ClockId::Monotonic,
+            Clock::Boottime => ClockId::Boottime,
+        };
+        let now = clock_gettime(id);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+    }
+
+    fn random(&self, buf: &mut [u8]) -> SysResult<()> {
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match rustix::rand::getrandom(&mut *rest, rustix::rand::GetRandomFlags::empty()) {
+                Ok(count) => rest = rest.get_mut(count..).unwrap_or_default(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(errno(error)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! One thread's epoll for everything that is not a call: deaths, the timer, watched descriptors.
+//!
+//! Watches are added and removed by any thread, straight into the epoll; the reactor looks an event's target up
+//! and calls it with no lock held. A late event for a removed watch finds nothing and is dropped.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use abi_linux::fs::Events;
+use abi_linux::{Errno, SysResult};
+use host_sys::pidfd;
+use parking_lot::Mutex;
+use platform_api::{HostTid, KernelEvents, ReadyListener, WatchId};
+use rustc_hash::FxHashMap;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use crate::errno;
+
+/// What a token's upper bits say.
+const KIND_SHIFT: u32 = 56;
+const KIND_EXIT: u64 = 1;
+const KIND_TIMER: u64 = 2;
+const KIND_WATCH: u64 = 3;
+const VALUE_MASK: u64 = (1 << KIND_SHIFT) - 1;
+
+/// Events taken at once.
+const BATCH: usize = 64;
+
+const fn token(kind: u64, value: u64) -> EventData {
+    EventData::new_u64(kind << KIND_SHIFT | value & VALUE_MASK)
+}
+
+struct Watch {
+    /// Ours, so that the watch can be taken back when the caller's number is another file already.
+    fd: OwnedFd,
+    listener: Arc<dyn ReadyListener>,
+}
+
+pub(crate) struct Reactor {
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    next_watch: AtomicU64,
+    exits: Mutex<FxHashMap<HostTid, Arc<OwnedFd>>>,
+    watches: Mutex<FxHashMap<u64, Watch>>,
+}
+
+impl Reactor {
+    pub(crate) fn new() -> SysResult<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(errno)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(errno)?;
+        epoll::add(&epoll, &timer, token(KIND_TIMER, 0), EventFlags::IN | EventFlags::ET).map_err(errno)?;
+        Ok(Self {
+            epoll,
+            timer,
+            next_watch: AtomicU64::new(1),
+            exits: Mutex::default(),
+            watches: Mutex::default(),
+        })
+    }
+
+    /// Watches a process; a second watch of the same one changes nothing.
+    pub(crate) fn watch_exit(&self, tgid: HostTid) -> SysResult<()> {
+        if self.exits.lock().contains_key(&tgid) {
+            return Ok(());
+        }
+        let pidfd = Arc::new(pidfd::open_process(tgid)?);
+        let value = u64::try_from(tgid).map_err(|_| Errno::ESRCH)?;
+        let mut exits = self.exits.lock();
+        if exits.contains_key(&tgid) {
+            return Ok(());
+        }
+        // In the map first: the event may be taken as soon as it is added.
+        exits.insert(tgid, Arc::clone(&pidfd));
+        let added = epoll::add(&self.epoll, &*pidfd, token(KIND_EXIT, value), EventFlags::IN);
+        if added.is_err() {
+            exits.remove(&tgid);
+        }
+        added.map_err(errno)
+    }
+
+    /// The pidfd of a watched process.
+    pub(crate) fn pidfd(&self, tgid: HostTid) -> Option<Arc<OwnedFd>> {
+        self.exits.lock().get(&tgid).cloned()
+    }
+
+    pub(crate) fn watch_fd(
+        &self,
+        fd: BorrowedFd<'_>,
+        listener: Arc<dyn ReadyListener>,
+    ) -> SysResult<WatchId> {
+        let own = fd.try_clone_to_owned().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))?;
+        let id = self.next_watch.fetch_add(1, Ordering::Relaxed);
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::PRI | EventFlags::RDHUP | EventFlags::ET;
+        let mut watches = self.watches.lock();
+        epoll::add(&self.epoll, &own, token(KIND_WATCH, id), flags).map_err(errno)?;
+        watches.insert(id, Watch { fd: own, listener });
+        Ok(WatchId(id))
+    }
+
+    pub(crate) fn unwatch_fd(&self, watch: WatchId) {
+        let removed = self.watches.lock().remove(&watch.0);
+        if let Some(watch) = removed {
+            let _ = epoll::delete(&self.epoll, &watch.fd);
+        }
+    }
+
+    pub(crate) fn arm_timer(&self, deadline_ns: Option<u64>) {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let it_value = match deadline_ns {
+            None => zero,
+            // A deadline of 0 has passed; but zero means "disarm" (timerfd_settime(2)).
+            Some(ns) => {
+                let ns = ns.max(1);
+                let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
+                Timespec { tv_sec: seconds, tv_nsec: (ns % 1_000_000_000) as i64 }
+            }
+        };
+        let spec = Itimerspec { it_interval: zero, it_value };
+        if let Err(error) = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec) {
+            tracing::error!(%error, "cannot arm the timer");
+        }
+    }
+
+    /// Delivers events until `init` is dead.
+    pub(crate) fn run(&self, init: HostTid, events: &dyn KernelEvents) -> SysResult<()> {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut batch), None) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(errno(error)),
+            }
+            let mut init_died = false;
+            for event in batch.drain(..) {
+                init_died |= self.deliver(event, events) == Some(init);
+            }
+            events.drain();
+            if init_died {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One event; gives who died.
+    fn deliver(&self, event: epoll::Event, events: &dyn KernelEvents) -> Option<HostTid> {
+        let data = event.data.u64();
+        let value = data & VALUE_MASK;
+        match data >> KIND_SHIFT {
+            KIND_EXIT => {
+                let tgid = HostTid::try_from(value).ok()?;
+                // Closing the pidfd ends its watch, but a sender may hold it a moment longer.
+                let pidfd = self.exits.lock().remove(&tgid)?;
+                let _ = epoll::delete(&self.epoll, &*pidfd);
+                events.exited(tgid);
+                return Some(tgid);
+            }
+            KIND_TIMER => {
+                let mut count = [0; 8];
+                // Nothing to read: it was armed anew since.
+                if rustix::io::read(&self.timer, &mut count).is_ok() {
+                    events.timer_expired();
+                }
+            }
+            _ => {
+                let listener = self.watches.lock().get(&value).map(|watch| Arc::clone(&watch.listener));
+                if let Some(listener) = listener {
+                    let flags = event.flags; // a copy: the struct is packed
+                    listener.ready(Events::from_bits_truncate(flags.bits()));
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,243 @@
+//! Making a container's init.
+//!
+//! Parent and child talk over a socket pair, a byte at a time:
+//!
+//! | child | parent |
+//! |---|---|
+//! | waits | writes uid_map and gid_map, raises RLIMIT_NOFILE, sends [`GO`] |
+//! | sets itself up, sends [`READY`], installs the filter | takes the listener by pidfd_getfd |
+//! | execveat, which is the first notification | |
+//!
+//! The child cannot say that the filter is in place, because the write would be a call of the guest already.
+//! So the parent polls for the listener, whose number in the child's (emptied) fd table is known. A failed step
+//! is reported as [`FAILED`], step, errno.
+
+mod child;
+mod error;
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use abi_linux::{Errno, SysResult};
+use host_sys::child::{Side, Strings};
+use host_sys::memfd;
+use host_sys::pidfd::{self, Ending};
+use host_sys::seccomp::{self, Instruction};
+use platform_api::HostTid;
+
+pub use error::{SpawnError, Step};
+
+/// Parent to child: the id maps are written.
+const GO: u8 = 1;
+/// Child to parent: the filter is installed next.
+const READY: u8 = 2;
+/// Child to parent: a step failed; its number and errno follow.
+const FAILED: u8 = 3;
+
+/// The user and group that a guest is on the host, and in its own user namespace: nobody.
+const GUEST_ID: u32 = 65534;
+
+/// How long the child may take from READY to an installed filter.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the init is to be.
+pub struct SpawnSpec<'a> {
+    /// The seccomp program.
+    pub filter: &'a [Instruction],
+    /// A static ELF program, executed from a sealed memfd: the guest loader.
+    pub program: &'a [u8],
+    /// Its arguments.
+    pub argv: Vec<CString>,
+    /// Its environment.
+    pub envp: Vec<CString>,
+}
+
+/// A container's init before its first call was answered. Dropping it kills the container.
+pub struct Container {
+    pub(crate) init: HostTid,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) listener: OwnedFd,
+    pub(crate) loader: OwnedFd,
+    /// Whether dropping it kills and reaps the init: not after it became a platform.
+    armed: bool,
+}
+
+impl Container {
+    /// The init's id in our pid namespace.
+    #[must_use]
+    pub fn init(&self) -> HostTid {
+        self.init
+    }
+
+    /// Gives the parts away, without killing.
+    pub(crate) fn into_parts(mut self) -> SysResult<Parts> {
+        let clone = |fd: &OwnedFd| fd.try_clone().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)));
+        let parts = Parts {
+            init: self.init,
+            pidfd: clone(&self.pidfd)?,
+            listener: clone(&self.listener)?,
+            loader: clone(&self.loader)?,
+        };
+        self.armed = false;
+        Ok(parts)
+    }
+}
+
+/// What a [`Container`] is made of.
+pub(crate) struct Parts {
+    pub(crate) init: HostTid,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) listener: OwnedFd,
+    pub(crate) loader: OwnedFd,
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if self.armed {
+            let _ = kill(&self.pidfd);
+        }
+    }
+}
+
+/// Kills our child behind `pidfd` and waits until it is gone, and its pid namespace with it.
+fn kill(pidfd: &OwnedFd) -> SysResult<Ending> {
+    pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL)?;
+    pidfd::reap(pidfd.as_fd())
+}
+
+/// Makes an init. It dies with the calling *thread* (PR_SET_PDEATHSIG), so call this from the one that calls
+/// [`crate::NotifyPlatform::run`] later.
+pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
+    let at = |step: Step| move |errno: Errno| SpawnError { step, errno };
+    let loader = memfd::sealed("palisade-loader", spec.program).map_err(at(Step::LoaderFile))?;
+    let (ours, theirs) = UnixStream::pair().map_err(|e| from_io(Step::Socket, &e))?;
+    let plan = child::Plan {
+        filter: spec.filter,
+        argv: Strings::new(spec.argv),
+        envp: Strings::new(spec.envp),
+        loader: host_sys::child::number(loader.as_fd()),
+        socket: host_sys::child::number(theirs.as_fd()),
+        parent_socket: host_sys::child::number(ours.as_fd()),
+        privileged: rustix::process::geteuid().is_root(),
+    };
+    // SAFETY: the child runs child::run only, which neither allocates, locks nor unwinds, and never returns.
+    let side = unsafe { host_sys::child::clone(child::NAMESPACES) }.map_err(at(Step::Clone))?;
+    let (init, pidfd) = match side {
+        Side::Child => child::run(&plan),
+        Side::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(theirs);
+    match set_up(init, &pidfd, ours, plan.privileged) {
+        Ok(listener) => Ok(Container { init, pidfd, listener, loader, armed: true }),
+        Err(error) => {
+            let _ = kill(&pidfd);
+            Err(error)
+        }
+    }
+}
+
+fn from_io(step: Step, error: &io::Error) -> SpawnError {
+    SpawnError { step, errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)) }
+}
+
+/// The parent's half.
+fn set_up(
+    init: HostTid,
+    pidfd: &OwnedFd,
+    mut socket: UnixStream,
+    privileged: bool,
+) -> Result<OwnedFd, SpawnError> {
+    write_id_maps(init, privileged)?;
+    if privileged {
+        raise_file_limit(init);
+    }
+    socket.write_all(&[GO]).map_err(|e| from_io(Step::Socket, &e))?;
+    read_ready(&mut socket)?;
+    let listener = take_listener(pidfd, &mut socket)?;
+    seccomp::set_sync_wake_up(listener.as_fd())
+        .map_err(|errno| SpawnError { step: Step::SyncWakeUp, errno })?;
+    Ok(listener)
+}
+
+/// One id on each side. setgroups has to be denied before an unprivileged process may write gid_map
+/// (user_namespaces(7)).
+fn write_id_maps(init: HostTid, privileged: bool) -> Result<(), SpawnError> {
+    let write = |file: &str, text: String| {
+        fs::write(format!("/proc/{init}/{file}"), text).map_err(|e| from_io(Step::IdMaps, &e))
+    };
+    let (uid, gid) = if privileged {
+        (GUEST_ID, GUEST_ID)
+    } else {
+        write("setgroups", "deny".to_owned())?;
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    };
+    write("uid_map", format!("{GUEST_ID} {uid} 1"))?;
+    write("gid_map", format!("{GUEST_ID} {gid} 1"))
+}
+
+/// Files that a guest maps are installed at the guest's own fd numbers, so the host's limit must reach them. Best
+/// effort: the kernel's ceiling is fs.nr_open.
+fn raise_file_limit(init: HostTid) {
+    let text = fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+    if let Ok(ceiling) = text.trim().parse::<u64>() {
+        let limit = ceiling.min(1 << 20);
+        if let Err(error) = host_sys::child::set_limit_of(init, libc::RLIMIT_NOFILE, limit, limit) {
+            tracing::debug!(%error, "cannot raise the guest's RLIMIT_NOFILE");
+        }
+    }
+}
+
+/// Waits for READY, or a report of failure.
+fn read_ready(socket: &mut UnixStream) -> Result<(), SpawnError> {
+    let mut kind = [0];
+    match socket.read_exact(&mut kind) {
+        Ok(()) if kind == [READY] => Ok(()),
+        Ok(()) => Err(read_failure(socket)),
+        // The child died without a word.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(SpawnError { step: Step::Died, errno: Errno::ESRCH })
+        }
+        Err(error) => Err(from_io(Step::Socket, &error)),
+    }
+}
+
+/// The rest of a FAILED report.
+fn read_failure(socket: &mut UnixStream) -> SpawnError {
+    let mut report = [0; 3];
+    match socket.read_exact(&mut report) {
+        Ok(()) => {
+            let [step, low, high] = report;
+            let errno = Errno::from_raw(i32::from(u16::from_le_bytes([low, high])));
+            SpawnError { step: Step::from_number(step), errno }
+        }
+        Err(error) => from_io(Step::Died, &error),
+    }
+}
+
+/// Takes the listener as soon as it exists.
+fn take_listener(pidfd: &OwnedFd, socket: &mut UnixStream) -> Result<OwnedFd, SpawnError> {
+    let started = Instant::now();
+    socket.set_nonblocking(true).map_err(|e| from_io(Step::Socket, &e))?;
+    loop {
+        match pidfd::take_fd(pidfd.as_fd(), child::LISTENER_FD) {
+            Ok(listener) => return Ok(listener),
+            Err(Errno::EBADF) if started.elapsed() < INSTALL_TIMEOUT => {}
+            Err(errno) => return Err(SpawnError { step: Step::TakeListener, errno }),
+        }
+        let mut kind = [0];
+        match socket.read(&mut kind) {
+            Ok(1) => {
+                let _ = socket.set_nonblocking(false);
+                return Err(read_failure(socket));
+            }
+            Ok(_) => return Err(SpawnError { step: Step::Died, errno: Errno::ESRCH }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(from_io(Step::Socket, &error)),
+        }
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}

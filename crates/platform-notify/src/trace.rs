@@ -1,0 +1,129 @@
+//! Substitution and interruption: replies that need ptrace.
+//!
+//! A received call waits killably, so PTRACE_INTERRUPT only marks its thread (TIF_SIGPENDING, JOBCTL_TRAP_STOP); the
+//! reply then takes it out of the wait, and it stops on its way to user mode, in get_signal(), before any signal
+//! is taken and before a restart code is looked at (Linux v6.18 kernel/signal.c:get_signal,
+//! arch/x86/kernel/signal.c:arch_do_signal_or_restart). That first stop is PTRACE_EVENT_STOP, also in a
+//! group stop. A signal-delivery stop could come first only on a kernel that took signals before the trap;
+//! it would carry its signal, which detaching then delivers, on top of the new registers: the handler runs
+//! first, and returns to the substituted call.
+//!
+//! A tracee belongs to the thread that seized it; `host_sys::ptrace` makes that a matter of types.
+
+use std::os::fd::BorrowedFd;
+
+use abi_linux::{Errno, SysResult};
+use host_sys::ptrace::{self, Next, Stopped};
+use host_sys::seccomp::{self, Answer};
+use platform_api::{HostTid, Range, Restart, Syscall};
+
+use crate::memory;
+
+/// The `syscall` instruction, which is what gets executed again.
+const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
+
+/// Kernel-internal codes (include/linux/errno.h).
+const ERESTARTSYS: i32 = 512;
+const ERESTARTNOHAND: i32 = 514;
+
+/// Seizes the call's thread, answers, and waits until it stops. `None`: it died; the call is forgotten.
+fn stop_with(
+    listener: BorrowedFd<'_>,
+    call: &Syscall,
+    init: HostTid,
+    answer: Answer,
+) -> SysResult<Option<Stopped>> {
+    let seized = match ptrace::seize(call.tid) {
+        Ok(seized) => seized,
+        Err(Errno::ESRCH) => return Ok(None),
+        // EPERM is also the answer about a thread that is dying (Linux v6.18 kernel/ptrace.c:ptrace_attach).
+        Err(Errno::EPERM) if !seccomp::id_valid(listener, call.id.0) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // It may die at any point; then the wait below says so.
+    let _ = seized.interrupt();
+    let _ = seccomp::send(listener, call.id.0, answer);
+    match seized.wait(call.tid == init)? {
+        Next::Stopped(stopped) => Ok(Some(stopped)),
+        Next::Gone => Ok(None),
+    }
+}
+
+/// Has the call's thread perform `nr(args)` instead.
+pub(crate) fn substitute(
+    listener: BorrowedFd<'_>,
+    init: HostTid,
+    call: &Syscall,
+    nr: i32,
+    args: [u64; 6],
+) -> SysResult<()> {
+    let at = call.instruction_pointer.wrapping_sub(2);
+    let mut code = [0; 2];
+    // Another thread may change the code afterwards; then the guest runs what it wrote, as it may anyway, and
+    // every call in it passes the filter.
+    match memory::read(call.tid, &[Range { addr: at, len: 2 }], &mut code) {
+        Ok(2) if code == SYSCALL_INSTRUCTION => {}
+        Err(Errno::ESRCH) => return Ok(()),
+        _ => return Err(Errno::ENOSYS),
+    }
+    let Some(stopped) = stop_with(listener, call, init, Answer::Value(0))? else { return Ok(()) };
+    match redirect(&stopped, call, nr, args) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(error) => tracing::warn!(tid = call.tid, %error, "cannot redirect a stopped thread"),
+    }
+    // ESRCH: killed while stopped.
+    let _ = stopped.detach();
+    Ok(())
+}
+
+/// Points a thread that is leaving `call` at the instruction again, with other registers.
+fn redirect(stopped: &Stopped, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()> {
+    let mut registers = stopped.registers()?;
+    if registers.rip != call.instruction_pointer {
+        return Err(Errno::EINVAL);
+    }
+    let [rdi, rsi, rdx, r10, r8, r9] = args;
+    registers.rip = call.instruction_pointer.wrapping_sub(2);
+    registers.rax = i64::from(nr) as u64;
+    // "Not in a system call": no restart logic looks at rax.
+    registers.orig_rax = u64::MAX;
+    registers.rdi = rdi;
+    registers.rsi = rsi;
+    registers.rdx = rdx;
+    registers.r10 = r10;
+    registers.r8 = r8;
+    registers.r9 = r9;
+    stopped.set_registers(&registers)
+}
+
+/// Answers a call so that its thread takes its signal.
+pub(crate) fn interrupt(
+    listener: BorrowedFd<'_>,
+    init: HostTid,
+    call: &Syscall,
+    restart: Restart,
+    certain: bool,
+) -> SysResult<()> {
+    let code = match restart {
+        // Needs no look at pending signals on the way out: a plain error number.
+        Restart::Never => return send(listener, call, libc::EINTR),
+        Restart::Sys => ERESTARTSYS,
+        Restart::NoHandler => ERESTARTNOHAND,
+    };
+    if certain {
+        return send(listener, call, code);
+    }
+    // Without TIF_SIGPENDING nobody would turn the code into a restart, and the guest would see it. The stop sets
+    // it, so get_signal() runs, takes whatever signal there is, and the code is dealt with in any case.
+    if let Some(stopped) = stop_with(listener, call, init, Answer::Error(code))? {
+        let _ = stopped.detach();
+    }
+    Ok(())
+}
+
+fn send(listener: BorrowedFd<'_>, call: &Syscall, code: i32) -> SysResult<()> {
+    match seccomp::send(listener, call.id.0, Answer::Error(code)) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

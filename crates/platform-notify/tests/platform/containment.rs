@@ -1,0 +1,97 @@
+//! What a guest is left with, and that it dies with its supervisor.
+
+use std::os::fd::AsFd;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::common::{container, filter};
+use host_sys::{pidfd, ptrace};
+
+/// The guest waits in its first call, the execveat, set up but for the program.
+fn status(init: i32, name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{init}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name}")).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn guest_has_no_rights_no_files_and_an_empty_root() {
+    let container = container("reply");
+    let init = container.init();
+    // The listener exists before the call does.
+    let started = Instant::now();
+    while !std::fs::read_to_string(format!("/proc/{init}/syscall")).unwrap().starts_with("322 ") {
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(u64::from_str_radix(&status(init, set), 16), Ok(0), "{set}");
+    }
+    assert_eq!(status(init, "NoNewPrivs"), "1");
+    assert_eq!(status(init, "Seccomp"), "2");
+    assert_eq!(status(init, "Groups"), "");
+    assert_eq!(status(init, "SigIgn"), "0000000000000000");
+    assert_eq!(status(init, "SigBlk"), "0000000000000000");
+    assert_eq!(status(init, "NSpid").split(' ').next_back(), Some("1"));
+    let root: Vec<_> = std::fs::read_dir(format!("/proc/{init}/root")).unwrap().collect();
+    assert!(root.is_empty());
+    let mounts = std::fs::read_to_string(format!("/proc/{init}/mounts")).unwrap();
+    assert_eq!(mounts.lines().count(), 1, "{mounts}");
+    assert!(mounts.contains(" ro,nosuid,nodev,noexec"), "{mounts}");
+    let mut fds: Vec<_> = std::fs::read_dir(format!("/proc/{init}/fd"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    fds.sort();
+    assert_eq!(fds, ["0", "1", "2"], "the listener, the socket and the loader, all closed by the exec");
+    for fd in fds {
+        let info = std::fs::read_to_string(format!("/proc/{init}/fdinfo/{fd}")).unwrap();
+        let flags = info.lines().find_map(|l| l.strip_prefix("flags:")).unwrap().trim();
+        let flags = u32::from_str_radix(flags, 8).unwrap();
+        assert_ne!(flags & 0o2_000_000, 0, "{fd} is close-on-exec");
+    }
+    for name in ["user", "pid", "mnt", "ipc", "uts", "net", "cgroup"] {
+        let link = |who: String| std::fs::read_link(format!("/proc/{who}/ns/{name}")).unwrap();
+        assert_ne!(link(init.to_string()), link("self".to_owned()), "{name}");
+    }
+}
+
+#[test]
+fn installed_filter_reads_back_as_it_was_built() {
+    let container = container("reply");
+    let seized = ptrace::seize(container.init()).unwrap();
+    // The call has not been received, so its wait is interruptible: it stops and will be made again.
+    seized.interrupt().unwrap();
+    let ptrace::Next::Stopped(stopped) = seized.wait(true).unwrap() else { panic!("the guest died") };
+    match stopped.seccomp_filter(0) {
+        Ok(program) => {
+            let plain = |p: &[platform_notify::Instruction]| {
+                p.iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect::<Vec<_>>()
+            };
+            assert_eq!(plain(&program), plain(&filter()));
+        }
+        // Reading a filter takes CAP_SYS_ADMIN in the first user namespace.
+        Err(error) => assert_eq!(error, abi_linux::Errno::EACCES),
+    }
+    stopped.detach().unwrap();
+}
+
+#[test]
+fn guests_die_with_the_thread_that_made_them() {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let container = Box::leak(Box::new(container("reply")));
+        let pidfd = pidfd::open_process(container.init()).unwrap();
+        sender.send(pidfd).unwrap();
+    });
+    let pidfd = receiver.recv().unwrap();
+    thread.join().unwrap();
+    assert_eq!(pidfd::reap(pidfd.as_fd()), Ok(pidfd::Ending::Killed(9)));
+}
+
+#[test]
+fn dropped_container_leaves_no_process() {
+    let container = container("reply");
+    let init = container.init();
+    drop(container);
+    assert!(!std::path::Path::new(&format!("/proc/{init}")).exists());
+}

@@ -21,8 +21,9 @@ const RANKS: &[(&str, u32)] = &[
     ("host-net", 20),
     ("host-seccomp", 20),
     ("platform-api", 30),
+    // Below platform-notify, which starts it in guests.
+    ("guest-loader", 32),
     ("platform-notify", 35),
-    ("guest-loader", 35),
     ("kernel-base", 40),
     ("kernel-vfs", 50),
     ("kernel-net", 55),

@@ -10,6 +10,8 @@ mod repo;
 mod rust_text;
 mod tests_runner;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Development tasks of Palisade.
@@ -52,13 +54,20 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
         Task::Gen { check } => generate::run(check),
         Task::Layers => layers::run(),
         Task::Ratchet { write } => ratchet::run(write),
         Task::Check => check::run(),
         Task::Test { args } => tests_runner::run(&args),
         Task::Bench { args } => bench::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -33,14 +33,13 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let cargo = repo::cargo();
     repo::run(&cargo, &["build", "--release", "--workspace"])?;
     repo::run(&cargo, &["test", "--quiet", "--workspace", "--exclude", "integration"])?;
-    let mut integration = vec!["test", "--release", "-p", "integration", "--"];
-    integration.extend(args.iter().map(String::as_str));
-    let binary = target_dir().join("release/palisade");
-    repo::run_with(&cargo, &integration, &[("PALISADE_BIN", &binary.to_string_lossy())])
-}
-
-fn target_dir() -> std::path::PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo::root().join("target"), Into::into)
+    // The integration tests look for the binary beside themselves, in the release folder.
+    let mut integration = vec!["test", "--release", "-p", "integration"];
+    if !args.is_empty() {
+        integration.push("--");
+        integration.extend(args.iter().map(String::as_str));
+    }
+    repo::run(&cargo, &integration)
 }
 
 fn missing() -> Vec<&'static str> {

@@ -30,9 +30,10 @@ fn is_valid(id: &str) -> bool {
 impl StateDir {
     /// The default parent directory: /run/palisade for root, else below XDG_RUNTIME_DIR or /tmp.
     #[must_use]
-    pub fn default_root(uid: u32) -> PathBuf {
+    pub fn default_root() -> PathBuf {
+        let uid = rustix::process::geteuid();
         match std::env::var_os("XDG_RUNTIME_DIR") {
-            _ if uid == 0 => PathBuf::from("/run/palisade"),
+            _ if uid.is_root() => PathBuf::from("/run/palisade"),
             Some(dir) => Path::new(&dir).join("palisade"),
             None => PathBuf::from(format!("/tmp/palisade-{uid}")),
         }

@@ -1,1 +1,92 @@
+//! Puts a sandbox together: filter and platform below, kernel and filesystems above, the terminal beside.
+//!
+//! [`run`] is the whole life of one sandbox, on the calling thread: it makes the init, builds the file tree,
+//! starts the program and delivers calls until the init is dead.
+#![forbid(unsafe_code)]
 
+mod credentials;
+mod error;
+mod jobs;
+mod launch;
+mod owner;
+mod registry;
+mod stdio;
+mod terminal;
+mod trace;
+
+use std::ffi::CString;
+use std::sync::Arc;
+
+use host_seccomp::SockFilter;
+use kernel_task::Kernel;
+use kernel_task::kernel::Uts;
+use platform_api::Platform;
+use platform_notify::{Ending, Instruction, NotifyPlatform, SpawnSpec};
+use runtime_oci::ContainerSpec;
+
+pub use error::Error;
+pub use kernel_task::kernel::ExitStatus;
+pub use platform_notify::doctor::{Check, doctor};
+pub use trace::TraceTo;
+
+/// How a sandbox is observed.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Print each call.
+    pub trace: Option<TraceTo>,
+}
+
+/// Worker threads: one is hot, the other takes over while it is in a long host call.
+const WORKERS: usize = 2;
+
+/// Runs a sandbox to its end.
+pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> {
+    let signals = jobs::block_signals()?;
+    let container = spawn(spec)?;
+    let platform = NotifyPlatform::new(container).map_err(Error::Platform)?;
+    let uts = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
+    let kernel = Kernel::new(Arc::clone(&platform) as Arc<dyn Platform>, uts);
+    let launched = launch::launch(spec, &kernel, platform.init());
+    let sandbox = match launched {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            // The init waits in its first call; it has done nothing yet.
+            let _ = platform.kill();
+            return Err(error);
+        }
+    };
+    let trace = options.trace.map(trace::start);
+    let (workers, events) = kernel_syscalls::workers(&kernel, WORKERS, trace);
+    let relay = sandbox.terminal.map(|pty| terminal::Relay::start(pty, Arc::clone(&events))).transpose()?;
+    let jobs = jobs::Jobs::start(signals, &kernel, spec, relay.clone(), Arc::clone(&events))?;
+    let _ = kernel.events.set(Arc::new(owner::Owner::new(jobs)));
+    let ending = platform.run(workers, &events);
+    if let Some(relay) = relay {
+        relay.finish();
+    }
+    match ending.map_err(Error::Platform)? {
+        Ending::Exited(code) => Ok(ExitStatus::Code(code)),
+        Ending::Killed(signal) => Ok(ExitStatus::Signal(signal)),
+    }
+}
+
+fn spawn(spec: &ContainerSpec) -> Result<platform_notify::Container, Error> {
+    let rules = syscall_table::seccomp::plan(spec.strict);
+    let program = host_seccomp::compile(&rules).map_err(Error::Filter)?;
+    let filter: Vec<Instruction> = program.iter().map(instruction).collect();
+    let spec = SpawnSpec {
+        filter: &filter,
+        program: guest_loader::LOADER,
+        argv: c_strings(&spec.args, "argument")?,
+        envp: c_strings(&spec.env, "environment variable")?,
+    };
+    platform_notify::spawn(spec).map_err(Error::Spawn)
+}
+
+fn instruction(filter: &SockFilter) -> Instruction {
+    Instruction { code: filter.code, jt: filter.jt, jf: filter.jf, k: filter.k }
+}
+
+fn c_strings(strings: &[Vec<u8>], what: &'static str) -> Result<Vec<CString>, Error> {
+    strings.iter().map(|bytes| CString::new(bytes.as_slice()).map_err(|_| Error::NulByte(what))).collect()
+}

@@ -1,0 +1,186 @@
+//! `palisade do` and `palisade run`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use runtime_oci::{ContainerSpec, MountKind, MountSpec, StateDir, User};
+use runtime_supervisor::{ExitStatus, Options, TraceTo};
+
+use crate::args::{DoArgs, RunArgs, TraceArgs};
+
+/// CAP_CHOWN … as Docker grants by default.
+const DEFAULT_CAPS: u64 = 0xa804_25fb;
+
+/// `palisade do`.
+pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
+    let rootfs = existing_dir(&args.rootfs, "--rootfs")?;
+    let mut mounts = default_mounts();
+    for volume in &args.volume {
+        mounts.push(parse_volume(volume)?);
+    }
+    let user = parse_user(&args.user)?;
+    let caps = if user.uid == 0 { DEFAULT_CAPS } else { 0 };
+    let spec = ContainerSpec {
+        rootfs,
+        readonly: args.readonly,
+        overlay: !args.readonly,
+        mounts,
+        args: args.command.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+        env: environment(&args.env)?,
+        cwd: working_directory(args),
+        user,
+        hostname: args.hostname.as_bytes().to_vec(),
+        domainname: b"(none)".to_vec(),
+        capabilities: [DEFAULT_CAPS, caps, caps, 0, 0],
+        no_new_privs: false,
+        rlimits: Vec::new(),
+        terminal: stdin_is_terminal(),
+        init: true,
+        strict: args.tracing.strict,
+    };
+    finish(&spec, &args.tracing)
+}
+
+/// `palisade run`.
+pub(crate) fn run_bundle(args: &RunArgs) -> Result<u8> {
+    let mut spec = runtime_oci::load(&args.bundle)?;
+    spec.rootfs = existing_dir(&spec.rootfs, "root.path")?;
+    spec.strict = args.tracing.strict;
+    let root = args.root.clone().unwrap_or_else(StateDir::default_root);
+    let _state = StateDir::create(&root, &args.id)?;
+    finish(&spec, &args.tracing)
+}
+
+fn finish(spec: &ContainerSpec, tracing: &TraceArgs) -> Result<u8> {
+    let trace = tracing.strace.as_deref().map(trace_target).transpose()?;
+    let status = runtime_supervisor::run(spec, Options { trace })?;
+    Ok(match status {
+        ExitStatus::Code(code) => code as u8,
+        ExitStatus::Signal(signal) => 128u8.wrapping_add(signal as u8),
+    })
+}
+
+fn trace_target(path: &Path) -> Result<TraceTo> {
+    if path == Path::new("-") {
+        return Ok(TraceTo::Stderr);
+    }
+    let file = std::fs::File::create(path).with_context(|| format!("--strace: cannot create {}", path.display()))?;
+    Ok(TraceTo::File(file))
+}
+
+fn stdin_is_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal()
+}
+
+fn existing_dir(path: &Path, what: &str) -> Result<PathBuf> {
+    let full = path.canonicalize().with_context(|| format!("{what}: {}", path.display()))?;
+    if !full.is_dir() {
+        bail!("{what}: {} is not a directory; give the directory that is to become /", path.display());
+    }
+    Ok(full)
+}
+
+fn environment(extra: &[OsString]) -> Result<Vec<Vec<u8>>> {
+    let mut env: Vec<Vec<u8>> = std::env::vars_os()
+        .map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat())
+        .collect();
+    for pair in extra {
+        let pair = pair.as_bytes();
+        let Some(at) = pair.iter().position(|&b| b == b'=').filter(|&at| at > 0) else {
+            bail!("--env {}: write it as NAME=VALUE", OsStr::from_bytes(pair).display());
+        };
+        env.retain(|old| !old.starts_with(&pair[..=at]));
+        env.push(pair.to_vec());
+    }
+    Ok(env)
+}
+
+/// The present directory when it can exist inside, else `/`.
+fn working_directory(args: &DoArgs) -> Vec<u8> {
+    if let Some(cwd) = &args.cwd {
+        return cwd.as_os_str().as_bytes().to_vec();
+    }
+    let is_host_root = args.rootfs == Path::new("/");
+    let cwd = std::env::current_dir().ok().filter(|_| is_host_root);
+    cwd.map_or_else(|| b"/".to_vec(), |cwd| cwd.into_os_string().into_vec())
+}
+
+fn parse_user(text: &str) -> Result<User> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    let number = |part: &str| {
+        let parsed = part.parse::<u32>().ok().filter(|&id| id != u32::MAX);
+        parsed.with_context(|| format!("--user {text}: {part:?} is not a numeric id; write UID or UID:GID"))
+    };
+    Ok(User { uid: number(uid)?, gid: number(gid)?, groups: Vec::new(), umask: None })
+}
+
+fn parse_volume(text: &OsString) -> Result<MountSpec> {
+    let shown = text.display();
+    let parts: Vec<&[u8]> = text.as_bytes().split(|&b| b == b':').collect();
+    let (source, destination, readonly) = match parts.as_slice() {
+        [source, destination] => (source, destination, false),
+        [source, destination, b"ro"] => (source, destination, true),
+        [source, destination, b"rw"] => (source, destination, false),
+        _ => bail!("--volume {shown}: write it as SRC:DST or SRC:DST:ro"),
+    };
+    if !destination.starts_with(b"/") {
+        bail!("--volume {shown}: the destination must be an absolute path");
+    }
+    let path = Path::new(OsStr::from_bytes(source));
+    let full = path.canonicalize().with_context(|| format!("--volume {shown}: {}", path.display()))?;
+    Ok(MountSpec {
+        source: full.as_os_str().as_bytes().to_vec(),
+        kind: MountKind::Bind(full),
+        destination: destination.to_vec(),
+        readonly,
+        nosuid: true,
+        nodev: true,
+        noexec: false,
+        data: Vec::new(),
+    })
+}
+
+/// What every `do` sandbox has besides its root.
+fn default_mounts() -> Vec<MountSpec> {
+    let mount = |kind, destination: &str, source: &str, options: &[&str]| MountSpec {
+        kind,
+        destination: destination.as_bytes().to_vec(),
+        source: source.as_bytes().to_vec(),
+        readonly: false,
+        nosuid: true,
+        nodev: false,
+        noexec: true,
+        data: options.iter().map(ToString::to_string).collect(),
+    };
+    vec![
+        mount(MountKind::Proc, "/proc", "proc", &[]),
+        mount(MountKind::Devtmpfs, "/dev", "udev", &["mode=0755"]),
+        mount(MountKind::Devpts, "/dev/pts", "devpts", &["gid=5", "mode=0620", "ptmxmode=0666"]),
+        mount(MountKind::Tmpfs, "/dev/shm", "shm", &["mode=1777", "size=64m"]),
+        mount(MountKind::Sysfs, "/sys", "sysfs", &[]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_user, parse_volume};
+
+    #[test]
+    fn user_is_uid_and_optional_gid() {
+        let ids = |text| parse_user(text).map(|user| (user.uid, user.gid)).ok();
+        assert_eq!(ids("7"), Some((7, 7)));
+        assert_eq!(ids("7:8"), Some((7, 8)));
+        assert_eq!(ids("root"), None);
+        assert_eq!(ids("-1"), None);
+    }
+
+    #[test]
+    fn volume_needs_an_absolute_destination() {
+        assert!(parse_volume(&"/tmp:tmp".into()).is_err());
+        assert!(parse_volume(&"/tmp".into()).is_err());
+        assert!(parse_volume(&"/tmp:/x:ro".into()).is_ok_and(|mount| mount.readonly));
+    }
+}

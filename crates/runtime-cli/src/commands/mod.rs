@@ -1,0 +1,22 @@
+//! One file for each subcommand.
+
+mod doctor;
+mod guest;
+mod syscalls;
+
+use anyhow::Result;
+
+use crate::args::Command;
+
+/// Exit status when Palisade itself could not do what was asked (as timeout(1), env(1) and runc do).
+pub(crate) const FAILED: u8 = 125;
+
+/// Runs a subcommand; `Ok` is the exit status.
+pub(crate) fn run(command: Command) -> Result<u8> {
+    match command {
+        Command::Do(args) => guest::run_program(&args),
+        Command::Run(args) => guest::run_bundle(&args),
+        Command::Syscalls(args) => syscalls::list(&args),
+        Command::Doctor => Ok(doctor::report()),
+    }
+}

@@ -1,0 +1,88 @@
+//! The container's first process: file tree, descriptors, credentials, program.
+
+use std::sync::Arc;
+
+use abi_linux::Errno;
+use abi_linux::fs::OpenFlags;
+use kernel_fs::tty::PtyMaster;
+use kernel_task::exec::ExecTarget;
+use kernel_task::fork::ForkSnapshot;
+use kernel_task::process::FsState;
+use kernel_task::{FdTable, Kernel, Task};
+use kernel_vfs::walk::WalkFlags;
+use platform_api::HostTid;
+use runtime_oci::ContainerSpec;
+
+use crate::error::{Error, shown};
+use crate::{credentials, registry, stdio};
+
+/// Where programs are looked for when the environment has no PATH (execvp(3), confstr _CS_PATH and sbin).
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A sandbox that is ready to run.
+pub(crate) struct Sandbox {
+    /// The supervisor's side of the container's terminal.
+    pub(crate) terminal: Option<Arc<PtyMaster>>,
+}
+
+/// Makes everything that the first process needs and prepares its program.
+pub(crate) fn launch(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -> Result<Sandbox, Error> {
+    let tree = registry::build(spec, kernel, init)?;
+    let root = tree.namespace.root().clone();
+    let fs = FsState { root: root.clone(), cwd: root, umask: spec.user.umask.unwrap_or(0o022) };
+    let limits = credentials::limits(spec, &*kernel.platform, init)?;
+    let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits);
+    let process = kernel.adopt_init(init, snapshot);
+    let task = process.any_task().ok_or(Error::Platform(Errno::ESRCH))?;
+    let terminal = stdio::install(spec, &tree, &task)?;
+    enter_cwd(spec, &task)?;
+    prepare_program(spec, &task)?;
+    Ok(Sandbox { terminal })
+}
+
+fn enter_cwd(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
+    let failed = |errno| Error::Cwd { path: shown(&spec.cwd), errno };
+    let cwd = task
+        .with_walk(|walk| {
+            let path = walk.resolve(None, &spec.cwd, WalkFlags::DIRECTORY)?;
+            walk.check_chdir(&path)?;
+            Ok(path)
+        })
+        .map_err(failed)?;
+    task.process.fs.lock().cwd = cwd;
+    Ok(())
+}
+
+fn prepare_program(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
+    let Some(program) = spec.args.first().filter(|program| !program.is_empty()) else {
+        return Err(Error::program(b"(empty)", Errno::ENOENT));
+    };
+    let prepare = |path: &[u8]| {
+        let target = ExecTarget::Path { at: None, path, flags: WalkFlags::empty() };
+        if spec.init { task.prepare_init_child(&target) } else { task.prepare_exec(&target) }
+    };
+    if program.contains(&b'/') {
+        return prepare(program).map_err(|errno| Error::program(program, errno));
+    }
+    let path = spec.env.iter().find_map(|pair| pair.strip_prefix(b"PATH="));
+    let mut worst = Errno::ENOENT;
+    for dir in path.unwrap_or(DEFAULT_PATH).split(|&b| b == b':') {
+        let dir: &[u8] = if dir.is_empty() { b"." } else { dir };
+        match prepare(&[dir, b"/", program].concat()) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            // As execvp(3): go on looking, but remember that there was one.
+            Err(errno) => worst = errno,
+        }
+    }
+    match worst {
+        Errno::ENOENT => {
+            let problem = "not found in any directory of PATH inside the sandbox".to_owned();
+            Err(Error::Program { program: shown(program), problem })
+        }
+        errno => Err(Error::program(program, errno)),
+    }
+}
+
+/// How the standard descriptors are opened on a terminal.
+pub(crate) const TERMINAL_FLAGS: OpenFlags = OpenFlags::RDWR;

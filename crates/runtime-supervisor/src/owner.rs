@@ -1,0 +1,31 @@
+//! What the container's kernel tells the sandbox's owner.
+
+use std::sync::Arc;
+
+use kernel_task::kernel::{ContainerEvents, ExitStatus};
+
+use crate::jobs::Jobs;
+
+/// The supervisor as the kernel sees it.
+pub(crate) struct Owner {
+    jobs: Arc<Jobs>,
+}
+
+impl Owner {
+    pub(crate) fn new(jobs: Arc<Jobs>) -> Self {
+        Self { jobs }
+    }
+}
+
+impl ContainerEvents for Owner {
+    fn attached(&self, pid: i32) {
+        self.jobs.attached(pid);
+    }
+    fn stopped(&self, pid: i32, _signal: i32) {
+        self.jobs.stopped(pid);
+    }
+    fn continued(&self, _pid: i32) {}
+    fn finished(&self, status: ExitStatus) {
+        tracing::debug!(?status, "program ended");
+    }
+}

@@ -63,7 +63,8 @@ plain!(SIGINFO, "siginfo", 128 {
 plain!(EPOLL_EVENT, "epoll_event", 12 { "events" @ 0: Flags(4, "EPOLL"), "data" @ 4: Hex(8) });
 // struct kernel_termios: 19 control characters.
 plain!(TERMIOS, "termios", 36 {
-    "c_iflag" @ 0: Hex(4), "c_oflag" @ 4: Hex(4), "c_cflag" @ 8: Hex(4), "c_lflag" @ 12: Hex(4),
+    "c_iflag" @ 0: Flags(4, "IFLAG"), "c_oflag" @ 4: Flags(4, "OFLAG"), "c_cflag" @ 8: Flags(4, "CFLAG"),
+    "c_lflag" @ 12: Flags(4, "LFLAG"),
 });
 // struct kernel_sigaction of x86: handler, flags, restorer, mask.
 plain!(SIGACTION, "sigaction", 32 {
@@ -74,49 +75,176 @@ plain!(STACK, "stack", 24 { "ss_sp" @ 0: Hex(8), "ss_flags" @ 8: Flags(4, "SS"),
 raw!(TIMESPEC, "timespec", general::timespec { tv_sec: Int(8), tv_nsec: Int(8) });
 raw!(TIMEVAL, "timeval", general::__kernel_old_timeval { tv_sec: Int(8), tv_usec: Int(8) });
 raw!(TIMEZONE, "timezone", general::timezone { tz_minuteswest: Int(4), tz_dsttime: Int(4) });
-raw!(STAT, "stat", general::stat {
-    st_dev: Hex(8), st_ino: Uint(8), st_mode: Flags(4, "S_IF"), st_nlink: Uint(8), st_uid: Uint(4),
-    st_gid: Uint(4), st_rdev: Hex(8), st_blksize: Uint(8), st_blocks: Uint(8), st_size: Int(8),
-    st_atime: Int(8), st_atime_nsec: Uint(8), st_mtime: Int(8), st_mtime_nsec: Uint(8), st_ctime: Int(8),
-    st_ctime_nsec: Uint(8),
-});
+raw!(
+    STAT,
+    "stat",
+    general::stat {
+        st_dev: Hex(8),
+        st_ino: Uint(8),
+        st_mode: Flags(4, "S_IF"),
+        st_nlink: Uint(8),
+        st_uid: Uint(4),
+        st_gid: Uint(4),
+        st_rdev: Hex(8),
+        st_blksize: Uint(8),
+        st_blocks: Uint(8),
+        st_size: Int(8),
+        st_atime: Int(8),
+        st_atime_nsec: Uint(8),
+        st_mtime: Int(8),
+        st_mtime_nsec: Uint(8),
+        st_ctime: Int(8),
+        st_ctime_nsec: Uint(8),
+    }
+);
 raw!(STATX_TIMESTAMP, "statx_timestamp", general::statx_timestamp { tv_sec: Int(8), tv_nsec: Uint(4) });
-raw!(STATX, "statx", general::statx {
-    stx_mask: Flags(4, "STATX"), stx_blksize: Uint(4), stx_attributes: Flags(8, "STATX_ATTR"),
-    stx_nlink: Uint(4), stx_uid: Uint(4), stx_gid: Uint(4), stx_mode: Flags(2, "S_IF"), stx_ino: Uint(8),
-    stx_size: Uint(8), stx_blocks: Uint(8), stx_attributes_mask: Flags(8, "STATX_ATTR"),
-    stx_atime: Struct(&STATX_TIMESTAMP), stx_btime: Struct(&STATX_TIMESTAMP),
-    stx_ctime: Struct(&STATX_TIMESTAMP), stx_mtime: Struct(&STATX_TIMESTAMP), stx_rdev_major: Uint(4),
-    stx_rdev_minor: Uint(4), stx_dev_major: Uint(4), stx_dev_minor: Uint(4), stx_mnt_id: Hex(8),
-});
-raw!(STATFS, "statfs", general::statfs {
-    f_type: Hex(8), f_bsize: Int(8), f_blocks: Uint(8), f_bfree: Uint(8), f_bavail: Uint(8), f_files: Uint(8),
-    f_ffree: Uint(8), f_namelen: Int(8), f_frsize: Int(8), f_flags: Hex(8),
-});
+raw!(
+    STATX,
+    "statx",
+    general::statx {
+        stx_mask: Flags(4, "STATX"),
+        stx_blksize: Uint(4),
+        stx_attributes: Flags(8, "STATX_ATTR"),
+        stx_nlink: Uint(4),
+        stx_uid: Uint(4),
+        stx_gid: Uint(4),
+        stx_mode: Flags(2, "S_IF"),
+        stx_ino: Uint(8),
+        stx_size: Uint(8),
+        stx_blocks: Uint(8),
+        stx_attributes_mask: Flags(8, "STATX_ATTR"),
+        stx_atime: Struct(&STATX_TIMESTAMP),
+        stx_btime: Struct(&STATX_TIMESTAMP),
+        stx_ctime: Struct(&STATX_TIMESTAMP),
+        stx_mtime: Struct(&STATX_TIMESTAMP),
+        stx_rdev_major: Uint(4),
+        stx_rdev_minor: Uint(4),
+        stx_dev_major: Uint(4),
+        stx_dev_minor: Uint(4),
+        stx_mnt_id: Hex(8),
+    }
+);
+raw!(
+    STATFS,
+    "statfs",
+    general::statfs {
+        f_type: Hex(8),
+        f_bsize: Int(8),
+        f_blocks: Uint(8),
+        f_bfree: Uint(8),
+        f_bavail: Uint(8),
+        f_files: Uint(8),
+        f_ffree: Uint(8),
+        f_namelen: Int(8),
+        f_frsize: Int(8),
+        f_flags: Hex(8),
+    }
+);
 raw!(RLIMIT, "rlimit", general::rlimit64 { rlim_cur: Limit, rlim_max: Limit });
-raw!(RUSAGE, "rusage", general::rusage {
-    ru_utime: Struct(&TIMEVAL), ru_stime: Struct(&TIMEVAL), ru_maxrss: Int(8), ru_minflt: Int(8),
-    ru_majflt: Int(8), ru_nvcsw: Int(8), ru_nivcsw: Int(8),
-});
+raw!(
+    RUSAGE,
+    "rusage",
+    general::rusage {
+        ru_utime: Struct(&TIMEVAL),
+        ru_stime: Struct(&TIMEVAL),
+        ru_maxrss: Int(8),
+        ru_minflt: Int(8),
+        ru_majflt: Int(8),
+        ru_nvcsw: Int(8),
+        ru_nivcsw: Int(8),
+    }
+);
 raw!(POLLFD, "pollfd", general::pollfd { fd: Int(4), events: Flags(2, "POLL"), revents: Flags(2, "POLL") });
-raw!(WINSIZE, "winsize", general::winsize { ws_row: Uint(2), ws_col: Uint(2), ws_xpixel: Uint(2), ws_ypixel: Uint(2) });
-raw!(FLOCK, "flock", general::flock {
-    l_type: Enum(2, "LOCKTYPE"), l_whence: Enum(2, "SEEK"), l_start: Int(8), l_len: Int(8), l_pid: Int(4),
-});
-raw!(OPEN_HOW, "open_how", general::open_how { flags: Flags(8, "OPEN"), mode: Octal(8), resolve: Flags(8, "RESOLVE") });
-raw!(UTSNAME, "utsname", system::new_utsname {
-    sysname: Text(65), nodename: Text(65), release: Text(65), version: Text(65), machine: Text(65),
-    domainname: Text(65),
-});
-raw!(SYSINFO, "sysinfo", system::sysinfo {
-    uptime: Int(8), totalram: Uint(8), freeram: Uint(8), sharedram: Uint(8), bufferram: Uint(8),
-    totalswap: Uint(8), freeswap: Uint(8), procs: Uint(2), totalhigh: Uint(8), freehigh: Uint(8),
-    mem_unit: Uint(4),
-});
+raw!(
+    WINSIZE,
+    "winsize",
+    general::winsize { ws_row: Uint(2), ws_col: Uint(2), ws_xpixel: Uint(2), ws_ypixel: Uint(2) }
+);
+raw!(
+    FLOCK,
+    "flock",
+    general::flock {
+        l_type: Enum(2, "LOCKTYPE"),
+        l_whence: Enum(2, "SEEK"),
+        l_start: Int(8),
+        l_len: Int(8),
+        l_pid: Int(4),
+    }
+);
+raw!(
+    OPEN_HOW,
+    "open_how",
+    general::open_how { flags: Flags(8, "OPEN"), mode: Octal(8), resolve: Flags(8, "RESOLVE") }
+);
+raw!(
+    UTSNAME,
+    "utsname",
+    system::new_utsname {
+        sysname: Text(65),
+        nodename: Text(65),
+        release: Text(65),
+        version: Text(65),
+        machine: Text(65),
+        domainname: Text(65),
+    }
+);
+raw!(
+    SYSINFO,
+    "sysinfo",
+    system::sysinfo {
+        uptime: Int(8),
+        totalram: Uint(8),
+        freeram: Uint(8),
+        sharedram: Uint(8),
+        bufferram: Uint(8),
+        totalswap: Uint(8),
+        freeswap: Uint(8),
+        procs: Uint(2),
+        totalhigh: Uint(8),
+        freehigh: Uint(8),
+        mem_unit: Uint(4),
+    }
+);
 
 pub(super) static ALL: &[&Layout] = &[
-    &INT, &UINT, &LONG, &ULONG, &OFF, &HEX, &WSTATUS, &SIGSET, &FDPAIR, &SIGSET_REF, &TIMESPEC2, &TIMEVAL2,
-    &ITIMERSPEC, &ITIMERVAL, &CAP_HEADER, &CAP_DATA, &TMS, &UTIMBUF, &SEMBUF, &MSGHDR, &SIGINFO, &EPOLL_EVENT,
-    &TERMIOS, &SIGACTION, &STACK, &TIMESPEC, &TIMEVAL, &TIMEZONE, &STAT, &STATX_TIMESTAMP, &STATX, &STATFS,
-    &RLIMIT, &RUSAGE, &POLLFD, &WINSIZE, &FLOCK, &OPEN_HOW, &UTSNAME, &SYSINFO,
+    &INT,
+    &UINT,
+    &LONG,
+    &ULONG,
+    &OFF,
+    &HEX,
+    &WSTATUS,
+    &SIGSET,
+    &FDPAIR,
+    &SIGSET_REF,
+    &TIMESPEC2,
+    &TIMEVAL2,
+    &ITIMERSPEC,
+    &ITIMERVAL,
+    &CAP_HEADER,
+    &CAP_DATA,
+    &TMS,
+    &UTIMBUF,
+    &SEMBUF,
+    &MSGHDR,
+    &SIGINFO,
+    &EPOLL_EVENT,
+    &TERMIOS,
+    &SIGACTION,
+    &STACK,
+    &TIMESPEC,
+    &TIMEVAL,
+    &TIMEZONE,
+    &STAT,
+    &STATX_TIMESTAMP,
+    &STATX,
+    &STATFS,
+    &RLIMIT,
+    &RUSAGE,
+    &POLLFD,
+    &WINSIZE,
+    &FLOCK,
+    &OPEN_HOW,
+    &UTSNAME,
+    &SYSINFO,
 ];

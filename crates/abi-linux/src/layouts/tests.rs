@@ -5,9 +5,12 @@ use super::{Kind, find};
 
 fn width(kind: &Kind) -> usize {
     match kind {
-        Kind::Int(w) | Kind::Uint(w) | Kind::Hex(w) | Kind::Octal(w) | Kind::Flags(w, _) | Kind::Enum(w, _) => {
-            usize::from(*w)
-        }
+        Kind::Int(w)
+        | Kind::Uint(w)
+        | Kind::Hex(w)
+        | Kind::Octal(w)
+        | Kind::Flags(w, _)
+        | Kind::Enum(w, _) => usize::from(*w),
         Kind::Limit | Kind::Signals => 8,
         Kind::WaitStatus => 4,
         Kind::Text(len) => usize::from(*len),

@@ -40,6 +40,7 @@ mod ioctl;
 mod memory;
 mod net;
 mod process;
+mod terminal;
 
 /// The names in one flag word or enumeration.
 #[derive(Debug)]
@@ -164,6 +165,10 @@ static ALL: &[&Names] = &[
     &process::SIGHOW,
     &process::SS,
     &process::WAIT,
+    &terminal::CFLAG,
+    &terminal::IFLAG,
+    &terminal::LFLAG,
+    &terminal::OFLAG,
 ];
 
 #[cfg(test)]

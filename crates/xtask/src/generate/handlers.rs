@@ -1,12 +1,12 @@
 //! Which handlers kernel-syscalls has.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use syscall_table::{Answer, Mode, Syscall};
 
-use crate::{repo, rust_text};
+use crate::rust_text;
 
 /// Each `fn sys_<call>` by `(family, call)`. A family is a file or a folder of kernel-syscalls.
 pub(super) struct Handlers(HashMap<(String, String), Handler>);
@@ -18,20 +18,25 @@ struct Handler {
 }
 
 impl Handlers {
-    /// Reads the sources; the family is the first path component below `folder`.
+    /// Reads the modules that `lib.rs` declares, and those that they declare: a file that is not part of
+    /// the crate yet has no handlers.
     pub(super) fn scan(folder: &Path) -> anyhow::Result<Self> {
         let mut found = HashMap::new();
-        for file in repo::rust_files(folder)? {
-            let relative = file.strip_prefix(folder).unwrap_or(&file);
-            let Some(first) = relative.components().next() else { continue };
-            let family = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
-            if family == "dispatch" {
-                continue;
-            }
-            let module = module_path(relative);
+        let mut modules: Vec<(PathBuf, Vec<String>)> = vec![(folder.join("lib.rs"), Vec::new())];
+        while let Some((file, path)) = modules.pop() {
             let text =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            scan_text(&family, &module, &rust_text::without_tests(&rust_text::code_only(&text)), &mut found);
+            let code = rust_text::without_tests(&rust_text::code_only(&text));
+            if let Some(family) = path.first() {
+                scan_text(family, &format!("crate::{}", path.join("::")), &code, &mut found);
+            }
+            let here = path.iter().fold(folder.to_path_buf(), |at, part| at.join(part));
+            for name in declared_modules(&code).into_iter().filter(|name| name != "dispatch") {
+                let candidates = [here.join(format!("{name}.rs")), here.join(&name).join("mod.rs")];
+                if let Some(child) = candidates.into_iter().find(|file| file.is_file()) {
+                    modules.push((child, [path.as_slice(), &[name]].concat()));
+                }
+            }
         }
         Ok(Self(found))
     }
@@ -81,12 +86,14 @@ impl Handlers {
     }
 }
 
-/// `file/open.rs` is `crate::file::open`, `file/mod.rs` and `file.rs` are `crate::file`.
-fn module_path(relative: &Path) -> String {
-    let without_ext = relative.with_extension("");
-    let parts = without_ext.components().map(|c| c.as_os_str().to_string_lossy().into_owned());
-    let parts: Vec<String> = parts.filter(|part| part != "mod").collect();
-    format!("crate::{}", parts.join("::"))
+/// The names in `mod name;`.
+fn declared_modules(code: &str) -> Vec<String> {
+    let name_after = |at: usize| {
+        let rest = code[at + 3..].trim_start();
+        let (name, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?);
+        after.trim_start().starts_with(';').then(|| name.to_owned())
+    };
+    rust_text::positions(code, "mod").filter_map(name_after).collect()
 }
 
 fn scan_text(family: &str, module: &str, code: &str, found: &mut HashMap<(String, String), Handler>) {

@@ -104,7 +104,9 @@ fn count_all() -> anyhow::Result<BTreeMap<String, Counts>> {
 
 /// Integration tests of a crate, and modules that are only compiled for tests.
 fn is_test_file(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs")
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let named_so = stem == "tests" || stem.ends_with("_test") || stem.ends_with("_tests");
+    named_so || path.components().any(|part| part.as_os_str() == "tests")
 }
 
 fn render(counts: &BTreeMap<String, Counts>) -> String {

@@ -41,3 +41,15 @@ pub fn make_interrupting(signal: i32) -> SysResult<()> {
     let ret = unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
     check(ret).map(drop)
 }
+
+/// Lets `signal` through to the calling thread.
+pub fn unblock(signal: i32) -> SysResult<()> {
+    let bit = u32::try_from(signal.checked_sub(1).unwrap_or(-1)).map_err(|_| abi_linux::Errno::EINVAL)?;
+    let mask = 1u64.checked_shl(bit).ok_or(abi_linux::Errno::EINVAL)?;
+    let pointer: *const u64 = &mask;
+    let old = std::ptr::null_mut::<u64>();
+    // SAFETY: `pointer` is to 8 live bytes, the size of the kernel's sigset_t that is passed; the old mask is not
+    // wanted. It concerns the calling thread alone.
+    let ret = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_UNBLOCK, pointer, old, 8) };
+    check_long(ret).map(drop)
+}

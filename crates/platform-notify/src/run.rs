@@ -151,6 +151,10 @@ impl Baton {
 /// One worker's life.
 fn work(platform: &NotifyPlatform, baton: &Baton, me: usize, worker: &mut dyn Worker) {
     let Some(seat) = baton.seats.get(me) else { return };
+    // Supervisors block signals for a signalfd, and threads inherit that.
+    if let Err(error) = signal::unblock(WAKE_SIGNAL) {
+        tracing::warn!(%error, "a worker may be slow to end");
+    }
     seat.tid.store(u64::from(signal::own_tid().unsigned_abs()), Ordering::Release);
     while baton.stand_by(me) {
         lead(platform, baton, me, seat, worker);

@@ -18,7 +18,7 @@ mod error;
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,12 @@ impl Container {
     #[must_use]
     pub fn init(&self) -> HostTid {
         self.init
+    }
+
+    /// The listener, for measurements of the bare round trip.
+    #[must_use]
+    pub fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 
     /// Gives the parts away, without killing.

@@ -5,12 +5,21 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{CLOSE, EXECVE, GETPID, GETPPID, GETUID, MMAP, READ, WRITE, run};
+use crate::common::run;
 use abi_linux::Errno;
 use abi_linux::signal::Signal;
 use host_sys::memfd;
 use platform_api::{CallId, Identity, Platform, Range, Reply, Restart, SignalTarget, Syscall};
 use platform_notify::NotifyPlatform;
+
+const READ: i32 = 0;
+const WRITE: i32 = 1;
+const CLOSE: i32 = 3;
+const MMAP: i32 = 9;
+const GETPID: i32 = 39;
+const EXECVE: i32 = 59;
+const GETUID: i32 = 102;
+const GETPPID: i32 = 110;
 
 fn basic(platform: &NotifyPlatform, call: Syscall) {
     let reply = match call.nr {

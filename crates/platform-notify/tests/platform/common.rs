@@ -8,14 +8,6 @@ use std::sync::{Arc, OnceLock};
 use platform_api::{HostTid, KernelEvents, Platform, Reply, Syscall, Worker};
 use platform_notify::{Container, Ending, Instruction, NotifyPlatform, SpawnSpec, spawn};
 
-pub(crate) const READ: i32 = 0;
-pub(crate) const WRITE: i32 = 1;
-pub(crate) const CLOSE: i32 = 3;
-pub(crate) const MMAP: i32 = 9;
-pub(crate) const GETPID: i32 = 39;
-pub(crate) const EXECVE: i32 = 59;
-pub(crate) const GETUID: i32 = 102;
-pub(crate) const GETPPID: i32 = 110;
 pub(crate) const EXECVEAT: i32 = 322;
 
 /// Calls that the test filter lets pass: munmap, sigaction, sigreturn, clone, exit, wait4, gettid, exit_group.
@@ -65,13 +57,13 @@ pub(crate) fn guest() -> &'static [u8] {
 }
 
 pub(crate) fn container(scenario: &str) -> Container {
+    container_with(scenario, &filter())
+}
+
+pub(crate) fn container_with(scenario: &str, filter: &[Instruction]) -> Container {
     let string = |text: &str| CString::new(text).expect("no NUL");
-    let spec = SpawnSpec {
-        filter: &filter(),
-        program: guest(),
-        argv: vec![string("guest"), string(scenario)],
-        envp: vec![],
-    };
+    let spec =
+        SpawnSpec { filter, program: guest(), argv: vec![string("guest"), string(scenario)], envp: vec![] };
     spawn(spec).expect("a container can be made")
 }
 

@@ -4,8 +4,10 @@ use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::common::{container, filter};
+use crate::common::{container, container_with};
+use host_seccomp::SockFilter;
 use host_sys::{pidfd, ptrace};
+use platform_notify::Instruction;
 
 /// The guest waits in its first call, the execveat, set up but for the program.
 fn status(init: i32, name: &str) -> String {
@@ -55,19 +57,26 @@ fn guest_has_no_rights_no_files_and_an_empty_root() {
     }
 }
 
+/// The real plan, installed, read back and disassembled.
 #[test]
 fn installed_filter_reads_back_as_it_was_built() {
-    let container = container("reply");
+    let rules = syscall_table::seccomp::plan(false);
+    let program = host_seccomp::compile(&rules).unwrap();
+    let filter: Vec<Instruction> =
+        program.iter().map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+    let container = container_with("reply", &filter);
     let seized = ptrace::seize(container.init()).unwrap();
     // The call has not been received, so its wait is interruptible: it stops and will be made again.
     seized.interrupt().unwrap();
     let ptrace::Next::Stopped(stopped) = seized.wait(true).unwrap() else { panic!("the guest died") };
     match stopped.seccomp_filter(0) {
-        Ok(program) => {
-            let plain = |p: &[platform_notify::Instruction]| {
-                p.iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect::<Vec<_>>()
-            };
-            assert_eq!(plain(&program), plain(&filter()));
+        Ok(installed) => {
+            let installed: Vec<SockFilter> =
+                installed.iter().map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+            assert_eq!(
+                host_seccomp::disassemble(&installed, &rules),
+                host_seccomp::disassemble(&program, &rules)
+            );
         }
         // Reading a filter takes CAP_SYS_ADMIN in the first user namespace.
         Err(error) => assert_eq!(error, abi_linux::Errno::EACCES),

@@ -1,1 +1,0 @@
-//! Whether this host has what the platform needs.

@@ -178,7 +178,8 @@ pub trait Platform: Send + Sync {
     fn install_fd(&self, id: CallId, number: i32, fd: BorrowedFd<'_>) -> SysResult<()>;
 
     /// Makes the thread of `call` perform `nr(args)` on the host instead; consumes the call. The new call
-    /// arrives as a notification of its own unless the filter lets it pass.
+    /// arrives as a notification of its own unless the filter lets it pass. Of execveat the first argument is
+    /// filled in by the platform: a descriptor of the loader, which the exec closes again.
     fn substitute(&self, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()>;
 
     /// Answers `call` so that the host delivers its pending signal and then restarts the call or returns

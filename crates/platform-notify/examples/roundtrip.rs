@@ -11,9 +11,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use host_sys::seccomp::{self, Answer};
-use platform_api::{Platform, Reply, Syscall};
+use platform_api::{Platform, Range, Reply, Restart, Syscall};
+use platform_notify::NotifyPlatform;
 
 const TELL_COUNT: i32 = 1700;
+/// The number that calls are substituted with; it comes back as a call of its own.
+const AGAIN: i32 = 1900;
+
+/// Whether the measured call is still to be answered.
+#[derive(PartialEq)]
+enum Next {
+    Answer,
+    Done,
+}
 
 /// Prints percentiles of the gaps between arrivals.
 fn report(name: &str, arrivals: &[Instant]) {
@@ -52,7 +62,7 @@ fn bare(calls: usize) {
 }
 
 /// The same through `NotifyPlatform::run`.
-fn platform(name: &str, calls: usize, workers: usize, touch: fn(&platform_notify::NotifyPlatform, &Syscall)) {
+fn platform(name: &str, calls: usize, workers: usize, touch: fn(&NotifyPlatform, &Syscall) -> Next) {
     let arrivals = Arc::new(Mutex::new(Vec::with_capacity(calls + 2)));
     let sink = Arc::clone(&arrivals);
     common::run(
@@ -63,8 +73,12 @@ fn platform(name: &str, calls: usize, workers: usize, touch: fn(&platform_notify
                 platform.reply(call.id, Reply::Value(calls as i64));
                 return;
             }
-            sink.lock().unwrap().push(Instant::now());
-            touch(platform, &call);
+            if call.nr != AGAIN {
+                sink.lock().unwrap().push(Instant::now());
+                if touch(platform, &call) == Next::Done {
+                    return;
+                }
+            }
             platform.reply(call.id, Reply::Value(4242));
         },
         |_| (),
@@ -92,16 +106,37 @@ fn main() {
     common::guest();
     for _ in 0..3 {
         bare(calls);
-        platform("platform, 1 worker", calls, 1, |_, _| ());
-        platform("platform, 2 workers", calls, 2, |_, _| ());
+        platform("platform, 1 worker", calls, 1, |_, _| Next::Answer);
+        platform("platform, 2 workers", calls, 2, |_, _| Next::Answer);
         platform("… and NOTIF_ID_VALID", calls, 2, |platform, call| {
             assert!(platform.is_waiting(call.id));
+            Next::Answer
         });
         platform("… and identify", calls / 10, 2, |platform, call| {
             assert!(platform.identify(call.tid).is_ok());
+            Next::Answer
         });
         platform("… and signal_state", calls / 10, 2, |platform, call| {
             assert!(platform.signal_state(call.tid).is_ok());
+            Next::Answer
+        });
+        platform("… and 1 byte read", calls, 2, |platform, call| {
+            let range = [Range { addr: call.instruction_pointer & !0xfff, len: 1 }];
+            let mut byte = [0];
+            assert_eq!(platform.read_memory(call.tid, &range, &mut byte), Ok(1));
+            Next::Answer
+        });
+        platform("substitute, and its new call", calls / 20, 2, |platform, call| {
+            assert_eq!(platform.substitute(call, AGAIN, [0; 6]), Ok(()));
+            Next::Done
+        });
+        platform("interrupt by stop, each other", calls / 20, 2, |platform, call| {
+            // Every second one, or it would never get on.
+            if call.id.0 % 2 == 0 {
+                return Next::Answer;
+            }
+            assert_eq!(platform.interrupt(call, Restart::Sys, false), Ok(()));
+            Next::Done
         });
     }
     spawning();

@@ -5,6 +5,11 @@
 //! the calling thread into the reactor and delivers calls to workers until the init is dead. [`doctor`] says
 //! whether the host has what this needs.
 //!
+//! Measured on Linux 6.18, two cores, by `examples/roundtrip.rs`, against 1.9 µs for a bare RECV and SEND: a null
+//! call 2.0 µs; SECCOMP_IOCTL_NOTIF_ID_VALID +0.14; reading a byte of the guest +0.65; [`platform_api::Platform::identify`]
+//! +1.0; signal books +7; a substitution with its new call 11 at best and 50 in the mean, where wake-ups land on the other
+//! CPU; making a container 0.75 ms, of which the network namespace is 0.35.
+//!
 //! Neighbours: `host-sys` makes the raw calls, `host-seccomp` the filter, `runtime-supervisor` puts kernel and
 //! platform together.
 //!

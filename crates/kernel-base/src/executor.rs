@@ -8,9 +8,11 @@
 //! Lock order: `Parked.state` before `Executor.parked` before `Executor.ready`; a future is polled and
 //! dropped with none of them held.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::{Entry as MapEntry, HashMap};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -26,11 +28,13 @@ enum State<F> {
     /// On the ready queue.
     Queued(Pin<Box<F>>),
     /// A thread polls it now; `woken` asks for another round.
-    Polling { woken: bool, cancelled: bool },
+    Polling { woken: bool },
 }
 
 struct Parked<F> {
     executor: Weak<Executor<F>>,
+    /// Whose call it is; 0 while it was never parked.
+    tid: AtomicI32,
     state: Mutex<State<F>>,
 }
 
@@ -45,7 +49,7 @@ impl<F: Future<Output = ()> + Send + 'static> Wake for Parked<F> {
                     executor.ready.lock().push_back(self);
                 }
             }
-            State::Polling { cancelled, .. } => *state = State::Polling { woken: true, cancelled },
+            State::Polling { .. } => *state = State::Polling { woken: true },
             other => *state = other,
         }
     }
@@ -79,7 +83,11 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
     /// A slot for one worker.
     #[must_use]
     pub fn slot(self: &Arc<Self>) -> Slot<F> {
-        let parked = Arc::new(Parked { executor: Arc::downgrade(self), state: Mutex::new(State::Empty) });
+        let parked = Arc::new(Parked {
+            executor: Arc::downgrade(self),
+            tid: AtomicI32::new(0),
+            state: Mutex::new(State::Empty),
+        });
         let waker = Waker::from(Arc::clone(&parked));
         Slot { parked, waker, spare: None }
     }
@@ -94,7 +102,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
             }
             None => Box::pin(future),
         };
-        *slot.parked.state.lock() = State::Polling { woken: false, cancelled: false };
+        *slot.parked.state.lock() = State::Polling { woken: false };
         match boxed.as_mut().poll(&mut Context::from_waker(&slot.waker)) {
             Poll::Ready(()) => {
                 *slot.parked.state.lock() = State::Empty;
@@ -102,6 +110,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
             }
             Poll::Pending => {
                 let full = std::mem::replace(slot, self.slot());
+                full.parked.tid.store(call.tid, Ordering::Relaxed);
                 self.parked.lock().insert(call.tid, Entry { call, parked: Arc::clone(&full.parked) });
                 self.settle(&full.parked, boxed);
                 before_waiting();
@@ -113,12 +122,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
     fn settle(&self, parked: &Arc<Parked<F>>, future: Pin<Box<F>>) {
         let mut state = parked.state.lock();
         match *state {
-            State::Polling { cancelled: true, .. } => {
-                *state = State::Empty;
-                drop(state);
-                drop(future);
-            }
-            State::Polling { woken: true, .. } => {
+            State::Polling { woken: true } => {
                 *state = State::Queued(future);
                 drop(state);
                 self.ready.lock().push_back(Arc::clone(parked));
@@ -133,16 +137,26 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
             let Some(parked) = self.ready.lock().pop_front() else { return };
             let mut state = parked.state.lock();
             let State::Queued(mut future) = std::mem::replace(&mut *state, State::Empty) else { continue };
-            *state = State::Polling { woken: false, cancelled: false };
+            *state = State::Polling { woken: false };
             drop(state);
             let waker = Waker::from(Arc::clone(&parked));
             match future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(()) => {
                     *parked.state.lock() = State::Empty;
-                    self.parked.lock().retain(|_, entry| !Arc::ptr_eq(&entry.parked, &parked));
+                    self.forget(&parked);
                 }
                 Poll::Pending => self.settle(&parked, future),
             }
+        }
+    }
+
+    /// Takes a finished call out of the map, unless its thread has parked another one meanwhile.
+    fn forget(&self, parked: &Arc<Parked<F>>) {
+        let mut map = self.parked.lock();
+        if let MapEntry::Occupied(entry) = map.entry(parked.tid.load(Ordering::Relaxed))
+            && Arc::ptr_eq(&entry.get().parked, parked)
+        {
+            entry.remove();
         }
     }
 
@@ -163,9 +177,9 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
                 drop(future);
                 Some(entry.call)
             }
-            State::Polling { woken, .. } => {
-                // Its poller decides: if the call completes, that is the answer; if not, it asks again.
-                *state = State::Polling { woken, cancelled: false };
+            polling @ State::Polling { .. } => {
+                // Its poller decides: if the call completes, that is the answer; if not, a later look finds it.
+                *state = polling;
                 drop(state);
                 self.parked.lock().entry(tid).or_insert(entry);
                 None

@@ -7,41 +7,71 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use platform_api::HostTid;
+use platform_api::{HostTid, ProcFile};
 
 use crate::kernel::{ExitStatus, Kernel};
 use crate::process::Process;
 use crate::task::Task;
 
 impl Task {
-    /// exit(2) of this thread, about to be performed by the host.
-    pub fn exit_thread(&self) {
+    /// exit(2) of this thread with `status`, about to be performed by the host.
+    pub fn exit_thread(&self, status: i32) {
         let kernel = self.kernel();
         kernel.settle_fork(self);
-        let process = Arc::clone(&self.process);
-        kernel.remove_task(self);
-        if process.tasks.lock().is_empty() {
-            kernel.release(&process);
+        if self.is_last_thread() {
+            self.exit_process(status);
+        } else {
+            kernel.remove_task(self);
         }
     }
 
     /// exit_group(2) with `status`, about to be performed by the host.
     pub fn exit_group(&self, status: i32) {
-        let kernel = self.kernel();
-        kernel.rescue_snapshots(&self.process);
-        if self.process.pid == 1 {
+        for task in self.process.tasks() {
+            self.kernel().settle_fork(&task);
+        }
+        self.exit_process(status);
+    }
+
+    fn exit_process(&self, status: i32) {
+        let (kernel, process) = (self.kernel(), &self.process);
+        if process.pid == 1 {
             kernel.finished(ExitStatus::Code(status & 0xff));
         }
-        for task in self.process.tasks() {
-            kernel.remove_task(&task);
+        let tasks = process.tasks();
+        for task in &tasks {
+            kernel.cancel_call(task);
         }
-        kernel.release(&self.process);
+        kernel.release(process);
+        for task in &tasks {
+            kernel.remove_task(task);
+        }
+    }
+
+    /// Whether the host has no other thread in this process; the books may lack some that were just made.
+    fn is_last_thread(&self) -> bool {
+        if self.process.tasks.lock().len() > 1 {
+            return false;
+        }
+        const STAT_LEN: usize = 1024;
+        // The 20th field; counted from behind the name, which may hold anything.
+        const NUM_THREADS: usize = 20 - 3;
+        let mut stat = Vec::new();
+        if self.kernel().platform.read_proc(self.tid, ProcFile::Stat, STAT_LEN, &mut stat).is_err() {
+            return false;
+        }
+        let name_end = stat.iter().rposition(|&b| b == b')').map_or(0, |at| at + 1);
+        let rest = String::from_utf8_lossy(stat.get(name_end..).unwrap_or_default());
+        rest.split_ascii_whitespace().nth(NUM_THREADS) == Some("1")
     }
 }
 
 impl Kernel {
     /// Tells the container's owner how its program ended; the first word counts.
     pub fn finished(&self, status: ExitStatus) {
+        if self.is_finished.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if let Some(events) = self.events.get() {
             events.finished(status);
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Credentials;
-use platform_api::{Clock, HostTid, Identity};
+use platform_api::{Clock, HostTid, Identity, ProcFile};
 
 use crate::exec::{ExecState, Image};
 use crate::fd_table::FdTable;
@@ -29,6 +29,9 @@ pub struct ForkSnapshot {
     pub pgid: i32,
     pub sid: i32,
     pub comm: [u8; 16],
+    pub(crate) personality: u32,
+    pub(crate) nice: i32,
+    pub(crate) policy: i32,
     pub(crate) exec: ExecState,
     pub(crate) mapped_fds: Vec<i32>,
 }
@@ -45,6 +48,9 @@ impl ForkSnapshot {
             pgid: process.pgid(),
             sid: process.sid(),
             comm: task.comm(),
+            personality: process.personality.load(Ordering::Relaxed),
+            nice: process.nice.load(Ordering::Relaxed),
+            policy: process.policy.load(Ordering::Relaxed),
             exec: process.exec.lock().inherited(),
             mapped_fds: process.mapped_fds.lock().clone(),
         }
@@ -62,6 +68,9 @@ impl ForkSnapshot {
             pgid: 1,
             sid: 1,
             comm: crate::task::comm_from(b"init"),
+            personality: 0,
+            nice: 0,
+            policy: 0,
             exec: ExecState::None,
             mapped_fds: Vec::new(),
         }
@@ -75,34 +84,74 @@ impl Task {
         let snapshot = ForkSnapshot::of(self);
         *self.pending_fork.lock() = Some(snapshot);
     }
+
+    fn has_pending_fork(&self) -> bool {
+        self.pending_fork.lock().is_some()
+    }
 }
 
 impl Kernel {
     /// Binds a thread's waiting snapshot to the child it was made for, or drops it when the host has no
     /// such child (the clone failed, or the child was killed before its first call).
     pub(crate) fn settle_fork(self: &Arc<Self>, task: &Task) {
-        if task.pending_fork.lock().is_none() {
+        if !task.has_pending_fork() {
             return;
         }
-        let children = self.platform.children(task.process.tgid, task.tid).unwrap_or_default();
-        let unknown = children.into_iter().rev().find(|&child| !self.knows(child));
+        let _discovery = self.discovery.lock();
+        let child = self.unknown_child(task).and_then(|child| self.platform.identify(child).ok());
         let snapshot = task.pending_fork.lock().take();
-        if let (Some(child), Some(snapshot)) = (unknown, snapshot)
-            && let Ok(identity) = self.platform.identify(child)
-        {
-            self.adopt(identity, &task.process, snapshot);
+        match (child, snapshot) {
+            (Some(child), Some(snapshot)) => self.adopt(child, &task.process, snapshot),
+            (_, snapshot) => drop(snapshot),
+        }
+    }
+
+    /// The newest child of a thread that the books do not have.
+    fn unknown_child(&self, task: &Task) -> Option<HostTid> {
+        let children = self.platform.children(task.process.tgid, task.tid).unwrap_or_default();
+        children.into_iter().rev().find(|&child| !self.knows(child))
+    }
+
+    /// Introduces children that exist but have made no call yet: what looks processes up by id or group
+    /// must see them. A snapshot whose child the host does not show yet stays, since its clone may be
+    /// under way.
+    pub fn find_newborns(self: &Arc<Self>) {
+        for task in self.tasks_with_pending_fork() {
+            let _discovery = self.discovery.lock();
+            let Some(child) = self.unknown_child(&task) else { continue };
+            let Ok(identity) = self.platform.identify(child) else { continue };
+            let snapshot = task.pending_fork.lock().take();
+            if let Some(snapshot) = snapshot {
+                self.adopt(identity, &task.process, snapshot);
+            }
         }
     }
 
     /// Introduces an unknown thread from its first call.
     pub(crate) fn discover(self: &Arc<Self>, tid: HostTid) -> SysResult<Arc<Task>> {
+        let _discovery = self.discovery.lock();
+        if let Some(task) = self.known_task(tid) {
+            return Ok(task);
+        }
         let identity = self.platform.identify(tid)?;
         if let Some(process) = self.process_by_host(identity.tgid) {
             return Ok(self.add_task(tid, identity.guest_tid, &process));
         }
+        if tid != identity.tgid {
+            // A thread of a process whose leader has made no call yet.
+            let leader = self.platform.identify(identity.tgid)?;
+            self.discover_process(leader)?;
+            let process = self.process_by_host(identity.tgid).ok_or(Errno::ESRCH)?;
+            return Ok(self.add_task(tid, identity.guest_tid, &process));
+        }
+        self.discover_process(identity)?;
+        self.known_task(tid).ok_or(Errno::ESRCH)
+    }
+
+    fn discover_process(self: &Arc<Self>, identity: Identity) -> SysResult<()> {
         let (parent, snapshot) = self.match_snapshot(&identity)?;
         self.adopt(identity, &parent, snapshot);
-        self.known_task(tid).ok_or(Errno::ESRCH)
+        Ok(())
     }
 
     /// Finds the snapshot of a new process among its parent's threads.
@@ -111,9 +160,11 @@ impl Kernel {
             return self.match_orphan(identity);
         };
         let waiting: Vec<Arc<Task>> =
-            parent.tasks().into_iter().filter(|task| task.pending_fork.lock().is_some()).collect();
+            parent.tasks().into_iter().filter(|task| task.has_pending_fork()).collect();
+        // Orphans come to init and to subreapers; everywhere else an only candidate is certain.
+        let adopts = parent.pid == 1 || parent.child_subreaper.load(Ordering::Relaxed);
         let maker = match waiting.as_slice() {
-            [only] => Some(only),
+            [only] if !adopts => Some(only),
             several => several.iter().find(|task| {
                 let children = self.platform.children(parent.tgid, task.tid).unwrap_or_default();
                 children.contains(&identity.tgid)
@@ -126,9 +177,15 @@ impl Kernel {
         }
     }
 
-    /// A child whose maker died before the child's first call has been handed to init.
+    /// A child whose maker died before the child's first call has been handed to a reaper.
     fn match_orphan(&self, identity: &Identity) -> SysResult<(Arc<Process>, ForkSnapshot)> {
         let parent = self.process_by_host(identity.parent).or_else(|| self.init()).ok_or(Errno::ESRCH)?;
+        // The reaper's news of the maker's death may come later than the child's call.
+        for task in self.tasks_with_pending_fork() {
+            if self.is_dead(&task) {
+                self.orphan_snapshots_of(&task.process);
+            }
+        }
         let mut orphans = self.orphan_snapshots.lock();
         // More than one at once cannot be told apart: none is given, and the child is refused.
         if orphans.len() == 1
@@ -138,6 +195,17 @@ impl Kernel {
         }
         tracing::error!(tid = identity.tgid, waiting = orphans.len(), "no fork snapshot for this child");
         Err(Errno::ESRCH)
+    }
+
+    /// Whether the host says that a thread is gone: no /proc entry, or state Z or X in its stat line.
+    fn is_dead(&self, task: &Task) -> bool {
+        const STAT_LEN: usize = 256;
+        let mut stat = Vec::new();
+        if self.platform.read_proc(task.tid, ProcFile::Stat, STAT_LEN, &mut stat).is_err() {
+            return true;
+        }
+        let after_name = stat.iter().rposition(|&b| b == b')').map(|at| at + 2);
+        after_name.and_then(|at| stat.get(at)).is_none_or(|state| matches!(state, b'Z' | b'X'))
     }
 
     /// Makes the process and its leader known.
@@ -167,15 +235,7 @@ impl Kernel {
         process
     }
 
-    /// Called before a process disappears: its unmatched snapshots move to where init's new children look.
-    pub(crate) fn rescue_snapshots(self: &Arc<Self>, process: &Process) {
-        for task in process.tasks() {
-            self.settle_fork(&task);
-        }
-        process.dying.store(true, Ordering::Relaxed);
-    }
-
-    /// As [`Kernel::rescue_snapshots`] for a process that was killed: the host's lists are gone already.
+    /// Keeps the snapshots of a process that was killed, whose children the host has given to a reaper.
     pub(crate) fn orphan_snapshots_of(&self, process: &Process) {
         let waiting = process.tasks().into_iter().filter_map(|task| task.pending_fork.lock().take());
         let mut orphans = self.orphan_snapshots.lock();

@@ -13,14 +13,14 @@ use crate::task::Task;
 impl Kernel {
     /// Processes of a group.
     #[must_use]
-    pub fn group(&self, pgid: i32) -> Vec<Arc<Process>> {
+    pub fn group(self: &Arc<Self>, pgid: i32) -> Vec<Arc<Process>> {
         self.processes().into_iter().filter(|process| process.pgid() == pgid).collect()
     }
 
     /// Whether no member of the group has a parent in another group of the same session
     /// (kernel/exit.c will_become_orphaned_pgrp).
     #[must_use]
-    pub fn group_is_orphaned(&self, pgid: i32) -> bool {
+    pub fn group_is_orphaned(self: &Arc<Self>, pgid: i32) -> bool {
         !self.group(pgid).iter().filter(|member| !member.is_dying()).any(|member| {
             member.parent().is_some_and(|parent| parent.pgid() != pgid && parent.sid() == member.sid())
         })

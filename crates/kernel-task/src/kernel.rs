@@ -1,9 +1,11 @@
 //! A container's userspace kernel: what all its processes share.
 
 use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use abi_linux::SysResult;
+use abi_linux::{Errno, SysResult};
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
 use platform_api::{HostTid, Platform, Restart, Syscall};
@@ -51,6 +53,11 @@ pub trait ContainerEvents: Send + Sync {
     fn finished(&self, status: ExitStatus);
 }
 
+/// The system that guests see (uname(2), /proc/version): the ABI promised is Linux 6.18's.
+pub const RELEASE: &str = "6.18.0-palisade";
+/// uname(2)'s version.
+pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Palisade";
+
 /// All threads, by host id.
 type TaskMap = FxHashMap<HostTid, Arc<Task>>;
 
@@ -67,6 +74,11 @@ pub struct Kernel {
     processes: RwLock<FxHashMap<HostTid, Arc<Process>>>,
     by_pid: RwLock<HashMap<i32, Arc<Process>>>,
     pub(crate) orphan_snapshots: Mutex<Vec<ForkSnapshot>>,
+    /// Held while a new thread or process is introduced, so that it is introduced once. The outermost lock,
+    /// and the only one under which the host is asked.
+    pub(crate) discovery: Mutex<()>,
+    loader: OnceLock<OwnedFd>,
+    pub(crate) is_finished: AtomicBool,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -87,6 +99,9 @@ impl Kernel {
             processes: RwLock::default(),
             by_pid: RwLock::default(),
             orphan_snapshots: Mutex::default(),
+            discovery: Mutex::default(),
+            loader: OnceLock::new(),
+            is_finished: AtomicBool::new(false),
             boot_ns,
         })
     }
@@ -94,6 +109,16 @@ impl Kernel {
     /// Says where calls are parked; once.
     pub fn set_parked_calls(&self, parked: Arc<dyn ParkedCalls>) {
         let _ = self.parked.set(parked);
+    }
+
+    /// Says which sealed memfd holds the loader; once, before the first exec.
+    pub fn set_loader(&self, loader: OwnedFd) {
+        let _ = self.loader.set(loader);
+    }
+
+    /// The loader's memfd; ENOEXEC before [`Kernel::set_loader`].
+    pub fn loader(&self) -> SysResult<BorrowedFd<'_>> {
+        self.loader.get().map(AsFd::as_fd).ok_or(Errno::ENOEXEC)
     }
 
     pub(crate) fn parked_calls(&self) -> Option<&Arc<dyn ParkedCalls>> {
@@ -109,7 +134,12 @@ impl Kernel {
     /// The thread that made a call; introduces it when it is new. ESRCH when it is gone.
     pub fn task(self: &Arc<Self>, tid: HostTid) -> SysResult<Arc<Task>> {
         match self.known_task(tid) {
-            Some(task) => Ok(task),
+            Some(task) => {
+                if task.recheck.load(Ordering::Relaxed) {
+                    self.recheck_signalled(&task);
+                }
+                Ok(task)
+            }
             None => self.discover(tid),
         }
     }
@@ -124,19 +154,34 @@ impl Kernel {
 
     /// The process with this id inside the container, alive.
     #[must_use]
-    pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
+    pub fn process(self: &Arc<Self>, pid: i32) -> Option<Arc<Process>> {
+        let known = self.known_process(pid);
+        if known.is_none() && pid > 0 {
+            self.find_newborns();
+            return self.known_process(pid);
+        }
+        known
+    }
+
+    fn known_process(&self, pid: i32) -> Option<Arc<Process>> {
         self.by_pid.read().get(&pid).cloned()
+    }
+
+    pub(crate) fn tasks_with_pending_fork(&self) -> Vec<Arc<Task>> {
+        let tasks = self.tasks.read();
+        tasks.values().filter(|task| task.pending_fork.lock().is_some()).cloned().collect()
     }
 
     /// The container's first process.
     #[must_use]
     pub fn init(&self) -> Option<Arc<Process>> {
-        self.process(1)
+        self.known_process(1)
     }
 
     /// All processes, in order of their ids.
     #[must_use]
-    pub fn processes(&self) -> Vec<Arc<Process>> {
+    pub fn processes(self: &Arc<Self>) -> Vec<Arc<Process>> {
+        self.find_newborns();
         let mut all: Vec<_> = self.by_pid.read().values().cloned().collect();
         all.sort_by_key(|process| process.pid);
         all
@@ -144,7 +189,7 @@ impl Kernel {
 
     /// The thread with this id inside the container.
     #[must_use]
-    pub fn task_by_guest_tid(&self, tid: i32) -> Option<Arc<Task>> {
+    pub fn task_by_guest_tid(self: &Arc<Self>, tid: i32) -> Option<Arc<Task>> {
         if let Some(process) = self.process(tid) {
             return process.any_task();
         }
@@ -170,11 +215,16 @@ impl Kernel {
         task
     }
 
-    /// Forgets a thread.
-    pub(crate) fn remove_task(&self, task: &Task) {
+    /// Drops what a dying thread waits in.
+    pub(crate) fn cancel_call(&self, task: &Task) {
         if let Some(parked) = self.parked_calls() {
             parked.cancel(task.tid);
         }
+    }
+
+    /// Forgets a thread.
+    pub(crate) fn remove_task(&self, task: &Task) {
+        self.cancel_call(task);
         let mut tasks = self.tasks.write();
         if tasks.get(&task.tid).is_some_and(|known| std::ptr::eq(&raw const **known, task)) {
             tasks.remove(&task.tid);

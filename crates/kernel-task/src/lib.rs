@@ -3,10 +3,12 @@
 //! Guests' processes and threads are host processes and threads; this crate keeps what the host does not
 //! know of them. [`Kernel`] is a container's userspace kernel, [`Process`] a thread group, [`Task`] a thread.
 //!
-//! Lock order (outer first): `Kernel.tasks` → `Process.tasks`/`children` → `Process.fs` → `FdTable` → leaf
-//! locks (credentials, limits, comm). None is held while guest memory is copied or the host is asked.
+//! Lock order (outer first): `Kernel.discovery` → `Process.exec` → `Kernel.tasks` →
+//! `Process.tasks`/`children` → `Process.fs` → `FdTable` → leaf locks (credentials, limits, comm). None is held while guest memory is copied, and none but
+//! `Kernel.discovery` while the host is asked.
 #![forbid(unsafe_code)]
 
+pub mod credentials;
 pub mod elf;
 pub mod exec;
 pub mod exit;
@@ -15,6 +17,7 @@ pub mod fork;
 pub mod groups;
 pub mod itimer;
 pub mod kernel;
+pub mod kill;
 pub mod limits;
 pub mod process;
 pub mod signals;

@@ -1,9 +1,15 @@
 //! Resource limits (getrlimit(2)). Those that concern memory and time are the host's as well.
 
+use std::sync::Arc;
+
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
 use kernel_base::sync::Mutex;
 
+use crate::task::Task;
+
+/// Highest RLIMIT_NOFILE (fs/file.c sysctl_nr_open).
+pub const NR_OPEN: u64 = 1 << 20;
 /// No limit.
 pub const INFINITY: u64 = u64::MAX;
 
@@ -57,10 +63,11 @@ impl Resource {
         Self::ALL.get(number as usize).copied().ok_or(Errno::EINVAL)
     }
 
-    /// Whether the host enforces it on the guest's process: its own memory and time.
+    /// Whether the host enforces it on the guest's process: its own memory and time. (Not RLIMIT_CORE:
+    /// guests leave no core files.)
     #[must_use]
     pub fn is_hosts(self) -> bool {
-        matches!(self, Self::Cpu | Self::Data | Self::Stack | Self::Core | Self::As)
+        matches!(self, Self::Cpu | Self::Data | Self::Stack | Self::As)
     }
 }
 
@@ -69,6 +76,40 @@ impl Resource {
 pub struct Limit {
     pub soft: u64,
     pub hard: u64,
+}
+
+impl Task {
+    /// prlimit(2): the limit of process `pid` (0: the caller's) before `new` takes its place.
+    pub fn limit(&self, pid: i32, resource: u32, new: Option<Limit>) -> SysResult<Limit> {
+        let target = match pid {
+            0 => Arc::clone(&self.process),
+            _ => self.kernel().process(pid).ok_or(Errno::ESRCH)?,
+        };
+        let credentials = self.process.credentials();
+        if !Arc::ptr_eq(&target, &self.process) && !may_limit(&credentials, &target.credentials()) {
+            return Err(Errno::EPERM);
+        }
+        let resource = Resource::new(resource)?;
+        let old = target.limits.get(resource);
+        let Some(new) = new else { return Ok(old) };
+        target.limits.set(resource, new, &credentials)?;
+        if resource.is_hosts() {
+            let host = &self.kernel().platform;
+            let done = host.set_limit(target.tgid, resource as u32, new.soft, new.hard);
+            if let Err(error) = done {
+                target.limits.limits.lock()[resource as usize] = old;
+                return Err(error);
+            }
+        }
+        Ok(old)
+    }
+}
+
+/// kernel/sys.c check_prlimit_permission, Linux v6.12.
+fn may_limit(caller: &Credentials, target: &Credentials) -> bool {
+    let same_user = [target.ruid, target.euid, target.suid] == [caller.ruid; 3];
+    let same_group = [target.rgid, target.egid, target.sgid] == [caller.rgid; 3];
+    same_user && same_group || caller.has(Cap::SYS_RESOURCE)
 }
 
 /// The limits of one process.
@@ -111,7 +152,8 @@ impl Limits {
         }
         let mut limits = self.limits.lock();
         let slot = &mut limits[resource as usize];
-        if new.hard > slot.hard && !credentials.has(Cap::SYS_RESOURCE) {
+        let too_many_files = resource == Resource::Nofile && new.hard > NR_OPEN;
+        if too_many_files || new.hard > slot.hard && !credentials.has(Cap::SYS_RESOURCE) {
             return Err(Errno::EPERM);
         }
         *slot = new;

@@ -63,6 +63,14 @@ pub struct Process {
     pub did_exec: AtomicBool,
     /// PR_SET_DUMPABLE.
     pub dumpable: AtomicU32,
+    /// personality(2): kept, without effect.
+    pub personality: AtomicU32,
+    /// setpriority(2): kept, without effect.
+    pub nice: AtomicI32,
+    /// sched_setscheduler(2): kept, without effect.
+    pub policy: AtomicI32,
+    /// PR_SET_PDEATHSIG of the container's first process, whose real one ends the sandbox.
+    pub death_signal: AtomicI32,
     /// Monotonic time of its start.
     pub start_ns: u64,
 }
@@ -100,6 +108,10 @@ impl Process {
             child_subreaper: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
+            personality: AtomicU32::new(from.personality),
+            nice: AtomicI32::new(from.nice),
+            policy: AtomicI32::new(from.policy),
+            death_signal: AtomicI32::new(0),
             start_ns: birth.start_ns,
         })
     }

@@ -67,6 +67,27 @@ impl Expire for Probe {
 }
 
 impl Kernel {
+    /// `sender` is about to signal these through the host. They are looked at for a while, and again when
+    /// the sender makes its next call, which is certainly after the signal.
+    pub fn signal_sent_by(&self, sender: &Task, targets: &[Arc<Process>], signal: Signal) {
+        for target in targets {
+            self.signal_hint(target);
+            self.hint_parent_of_stop(target, signal);
+        }
+        let mut signalled = sender.signalled.lock();
+        signalled.extend(targets.iter().map(Arc::downgrade));
+        sender.recheck.store(true, Ordering::Relaxed);
+    }
+
+    /// Looks again at whom `sender`'s last call signalled.
+    pub(crate) fn recheck_signalled(&self, sender: &Task) {
+        sender.recheck.store(false, Ordering::Relaxed);
+        let targets = std::mem::take(&mut *sender.signalled.lock());
+        for target in targets.iter().filter_map(Weak::upgrade) {
+            self.check_signals(&target);
+        }
+    }
+
     fn has_parked(&self, process: &Process) -> bool {
         let Some(parked) = self.parked_calls() else { return false };
         process.tasks().iter().any(|task| parked.parked(task.tid).is_some())
@@ -89,6 +110,9 @@ impl Kernel {
 
     /// A call of `task` has just been parked: looks whether a signal came before that.
     pub fn parked_now(&self, task: &Task) {
+        // Its clone has returned long ago. A snapshot without a child would keep pipes open that this call
+        // may be waiting for.
+        task.kernel().settle_fork(task);
         let until = task.process.signal_hint_until.load(Ordering::Relaxed);
         if until == 0 || self.timers.now_ns() > until {
             return;
@@ -147,7 +171,7 @@ impl Kernel {
     }
 
     /// Raises a signal at every process of a group.
-    pub fn signal_group(&self, pgid: i32, signal: Signal) -> SysResult<()> {
+    pub fn signal_group(self: &Arc<Self>, pgid: i32, signal: Signal) -> SysResult<()> {
         let group = self.group(pgid);
         if group.is_empty() {
             return Err(abi_linux::Errno::ESRCH);

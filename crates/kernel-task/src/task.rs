@@ -1,7 +1,7 @@
 //! A thread of a guest.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
 use abi_linux::signal::Signal;
@@ -28,12 +28,24 @@ pub struct Task {
     pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
     comm: Mutex<[u8; 16]>,
     progress: AtomicI64,
+    /// Whether `signalled` has entries: looked at for each call.
+    pub(crate) recheck: AtomicBool,
+    /// Whom this thread's last calls signalled through the host.
+    pub(crate) signalled: Mutex<Vec<Weak<Process>>>,
 }
 
 impl Task {
     pub(crate) fn new(tid: HostTid, guest_tid: i32, process: Arc<Process>, comm: [u8; 16]) -> Arc<Self> {
-        let (pending_fork, comm) = (Mutex::new(None), Mutex::new(comm));
-        Arc::new(Self { tid, guest_tid, process, pending_fork, comm, progress: AtomicI64::new(0) })
+        Arc::new(Self {
+            tid,
+            guest_tid,
+            process,
+            pending_fork: Mutex::new(None),
+            comm: Mutex::new(comm),
+            progress: AtomicI64::new(0),
+            recheck: AtomicBool::new(false),
+            signalled: Mutex::default(),
+        })
     }
 
     /// The container's kernel.

@@ -177,9 +177,9 @@ pub trait Platform: Send + Sync {
     /// Puts `fd` at `number` in the host fd table of the caller, close-on-exec: for mmap alone.
     fn install_fd(&self, id: CallId, number: i32, fd: BorrowedFd<'_>) -> SysResult<()>;
 
-    /// Makes the thread of `call` perform `nr(args)` on the host instead; consumes the call. The new call
-    /// arrives as a notification of its own unless the filter lets it pass. Of execveat the first argument is
-    /// filled in by the platform: a descriptor of the loader, which the exec closes again.
+    /// Makes the thread of `call` perform `nr(args)` on the host instead; consumes the call, with an error of
+    /// its own where it can't. The new call arrives as a notification of its own unless the filter lets it
+    /// pass. For execveat the platform first installs the loader, close-on-exec, at the number `args[0]`.
     fn substitute(&self, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()>;
 
     /// Answers `call` so that the host delivers its pending signal and then restarts the call or returns

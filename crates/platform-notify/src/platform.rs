@@ -91,10 +91,17 @@ impl NotifyPlatform {
         }
     }
 
-    /// Puts the loader at a free number of the caller's and gives it: an exec needs it, and closes it again.
-    fn lend_loader(&self, call: &Syscall) -> SysResult<u64> {
-        let number = seccomp::add_fd(self.listener(), call.id.0, self.loader.as_fd(), At::LowestFree)?;
-        u64::try_from(number).map_err(|_| Errno::EBADF)
+    /// Substitutes a call that is not answered yet.
+    fn try_substitute(&self, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()> {
+        if libc::c_long::from(nr) == libc::SYS_execveat {
+            let [number, ..] = args;
+            let number = i32::try_from(number).map_err(|_| Errno::EBADF)?;
+            match self.install_fd(call.id, number, self.loader.as_fd()) {
+                Err(Errno::ENOENT) => return Ok(()), // killed meanwhile
+                other => other?,
+            }
+        }
+        trace::substitute(self.listener(), self.init, call, nr, args)
     }
 }
 
@@ -141,27 +148,25 @@ impl Platform for NotifyPlatform {
         seccomp::add_fd(self.listener(), id.0, fd, At::Number(number)).map(drop)
     }
 
-    /// For execveat the first argument is filled in here: the loader's descriptor.
-    fn substitute(&self, call: &Syscall, nr: i32, mut args: [u64; 6]) -> SysResult<()> {
-        if libc::c_long::from(nr) == libc::SYS_execveat {
-            let [loader, ..] = &mut args;
-            match self.lend_loader(call) {
-                Ok(number) => *loader = number,
-                Err(Errno::ENOENT) => {
-                    self.calls.answered(call.id.0);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    /// The loader is lent for one exec: guests hold no descriptor of it otherwise, so no number is reserved.
+    fn substitute(&self, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()> {
         // Before it happens: the new call may reach another worker at once.
         self.calls.answered(call.id.0);
-        trace::substitute(self.listener(), self.init, call, nr, args)
+        let result = self.try_substitute(call, nr, args);
+        if let Err(error) = result {
+            // The guest must not hang. If the call was answered before the failure, this finds no call.
+            let _ = seccomp::send(self.listener(), call.id.0, Answer::Error(error.raw()));
+        }
+        result
     }
 
     fn interrupt(&self, call: &Syscall, restart: Restart, certain: bool) -> SysResult<()> {
         self.calls.answered(call.id.0);
-        trace::interrupt(self.listener(), self.init, call, restart, certain)
+        let result = trace::interrupt(self.listener(), self.init, call, restart, certain);
+        if result.is_err() {
+            let _ = seccomp::send(self.listener(), call.id.0, Answer::Error(libc::EINTR));
+        }
+        result
     }
 
     fn identify(&self, tid: HostTid) -> SysResult<Identity> {

@@ -109,7 +109,7 @@ fn execve_becomes_an_exec_of_the_loader_with_the_guests_arguments() {
                 let mut text = [0; 5];
                 assert_eq!(platform.read_memory(call.tid, &[Range { addr: path, len: 5 }], &mut text), Ok(5));
                 assert_eq!(&text, b"/any\0");
-                let args = [0, path + 4, argv, envp, 0x1000, 0];
+                let args = [63, path + 4, argv, envp, 0x1000, 0];
                 assert_eq!(platform.substitute(&call, 322, args), Ok(()));
             }
             _ => basic(platform, call),

@@ -119,7 +119,8 @@ impl Epoll {
             Control::Modify(event) => self.modify(file, key, event),
             Control::Add(event) => {
                 let events = Events::from_bits_retain(event.events);
-                if events.contains(Events::EXCLUSIVE) && (nested.is_some() || !EXCLUSIVE_OK.contains(events)) {
+                if events.contains(Events::EXCLUSIVE) && (nested.is_some() || !EXCLUSIVE_OK.contains(events))
+                {
                     return Err(Errno::EINVAL);
                 }
                 match nested {

@@ -130,7 +130,8 @@ impl State {
 
     /// Whether the item would report something; takes it off the list when not.
     pub(super) fn is_ready(&mut self, candidate: &Candidate, ready: Events) -> bool {
-        let Some(item) = self.items.get_mut(&candidate.key).filter(|item| item.order == Some(candidate.order))
+        let Some(item) =
+            self.items.get_mut(&candidate.key).filter(|item| item.order == Some(candidate.order))
         else {
             return false;
         };

@@ -1,12 +1,12 @@
 //! What pipe(7) and fifo(7) say, one sentence a test.
 
 use super::{Fifo, PIPE_BUF, PipeEnd, open_pair};
-use kernel_vfs::device::Fifo as _;
 use crate::io_test::FakeCaller;
-use abi_linux::{Errno, SysResult};
 use abi_linux::fs::{Events, OpenFlags};
 use abi_linux::raw::ioctl::FIONREAD;
 use abi_linux::signal::Signal;
+use abi_linux::{Errno, SysResult};
+use kernel_vfs::device::Fifo as _;
 use kernel_vfs::file::FileOps;
 use kernel_vfs::inode::Inode;
 use std::sync::Arc;

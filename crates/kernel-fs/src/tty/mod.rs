@@ -1,0 +1,59 @@
+//! Terminals: pseudoterminals with Linux's line discipline, sessions and job control (pty(7), termios(3),
+//! ioctl_tty(2); Linux v6.18 drivers/tty).
+//!
+//! [`Terminals`] holds a container's ptys and knows which session has which. A [`PtyMaster`] is the typing
+//! side, held by the supervisor or, as a [`MasterFile`], by a guest; a [`SlaveFile`] is the side that
+//! programs use. Bytes go through `input` and `output`, which are pure.
+//!
+//! Lock order: `Pty.state` is a leaf; so are the maps of [`Terminals`].
+
+mod input;
+mod ioctl;
+mod job;
+mod master;
+mod output;
+mod pty;
+mod slave;
+mod terminals;
+pub mod termios;
+
+use std::sync::Arc;
+
+use abi_linux::fs::{OpenFlags, makedev};
+use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
+use kernel_vfs::file::FileOps;
+
+pub use master::MasterFile;
+pub use pty::{Pty, PtyMaster};
+pub use slave::SlaveFile;
+pub use terminals::{SessionSignals, Terminals};
+pub use termios::{Termios, WindowSize};
+
+/// Major number of /dev/pts/N.
+const UNIX98_PTY_SLAVE_MAJOR: u32 = 136;
+
+/// Device number of /dev/pts/`index`.
+#[must_use]
+pub const fn device_number(index: u32) -> u64 {
+    makedev(UNIX98_PTY_SLAVE_MAJOR, index)
+}
+
+/// Whether an operation of `who` on a file answered EAGAIN because job control stops the caller. The call
+/// then parks even under O_NONBLOCK, and in ioctl(2), until its signal interrupts it; see `job`.
+#[must_use]
+pub fn job_control_blocks(ops: &dyn FileOps, who: &dyn Caller) -> bool {
+    ops.as_any().downcast_ref::<SlaveFile>().is_some_and(|slave| slave.pty().stops(who))
+}
+
+/// ioctl(TIOCGPTPEER) on a master: the slave, to be installed as a new fd by the system call layer, which
+/// finds its inode in devpts by the number. ENOTTY for other files.
+pub fn open_peer(ops: &dyn FileOps, flags: OpenFlags, who: &dyn Caller) -> SysResult<(u32, Arc<SlaveFile>)> {
+    let master = ops.as_any().downcast_ref::<MasterFile>().ok_or(Errno::ENOTTY)?;
+    Ok((master.pty().index(), master.pty().open_slave(flags, who)?))
+}
+
+#[cfg(test)]
+mod host_comparison;
+#[cfg(test)]
+mod tests;

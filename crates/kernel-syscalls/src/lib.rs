@@ -7,8 +7,12 @@
 mod cx;
 mod dispatch;
 mod engine;
+mod fd;
+mod file;
 mod gate;
 mod io;
+mod mem;
+mod path;
 mod stub;
 
 pub mod strace;

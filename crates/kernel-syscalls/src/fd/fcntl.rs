@@ -1,0 +1,85 @@
+//! fcntl(2) (fs/fcntl.c, Linux v6.18).
+
+use std::sync::Arc;
+
+use abi_linux::fs::OpenFlags;
+use abi_linux::raw::general::{
+    F_ADD_SEALS, F_CREATED_QUERY, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_SEALS, F_GETFD, F_GETFL,
+    F_GETLEASE, F_GETLK, F_GETOWN, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD,
+    F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, FD_CLOEXEC,
+};
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_fs::pipe::PipeEnd;
+use kernel_vfs::file::File;
+use kernel_vfs::permission;
+
+use super::lock;
+use crate::cx::Cx;
+
+/// fcntl(2).
+pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i64> {
+    let file = cx.process.files.get(fd)?;
+    if let Some(done) = on_descriptor(cx, fd, &file, op, arg) {
+        return done;
+    }
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF);
+    }
+    match op {
+        F_GETLK | F_OFD_GETLK => lock::get(cx, &file, op, arg).map(|()| 0),
+        F_SETLK | F_OFD_SETLK | F_SETLKW | F_OFD_SETLKW => lock::set(cx, &file, op, arg).await.map(|()| 0),
+        F_GETPIPE_SZ => pipe_of(&file)?.capacity().try_into().map_err(|_| Errno::EOVERFLOW),
+        F_SETPIPE_SZ => {
+            let wanted = u64::from(arg as u32);
+            pipe_of(&file)?.set_capacity(wanted)?.try_into().map_err(|_| Errno::EOVERFLOW)
+        }
+        _ => on_file(cx, &file, op, arg),
+    }
+}
+
+/// The commands that O_PATH descriptors take as well (check_fcntl_cmd).
+fn on_descriptor(cx: &Cx, fd: Fd, file: &Arc<File>, op: u32, arg: u64) -> Option<SysResult<i64>> {
+    let files = &cx.process.files;
+    Some(match op {
+        F_DUPFD | F_DUPFD_CLOEXEC => {
+            let (from, limit) = (arg as u32 as usize, cx.process.limits.files());
+            let cloexec = op == F_DUPFD_CLOEXEC;
+            files.insert_from(Arc::clone(file), cloexec, from, limit).map(|fd| i64::from(fd.0))
+        }
+        F_DUPFD_QUERY => {
+            let other = files.get(Fd(arg as i32));
+            other.map(|other| i64::from(Arc::ptr_eq(&other, file)))
+        }
+        F_GETFD => files.descriptor(fd).map(|descriptor| i64::from(descriptor.cloexec)),
+        F_SETFD => files.set_cloexec(fd, arg & u64::from(FD_CLOEXEC) != 0).map(|()| 0),
+        F_GETFL => Ok(i64::from(file.flags().bits())),
+        _ => return None,
+    })
+}
+
+fn on_file(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<i64> {
+    match op {
+        F_SETFL => set_flags(cx, file, OpenFlags::from_bits_retain(arg as u32)).map(|()| 0),
+        F_GETLEASE => Ok(i64::from(F_UNLCK)),
+        // Nothing raises SIGIO, so there is nobody to remember.
+        F_SETOWN | F_GETOWN | F_GETSIG | F_CREATED_QUERY => Ok(0),
+        F_SETSIG if arg <= 64 => Ok(0),
+        F_ADD_SEALS | F_GET_SEALS => crate::mem::seals(file, op == F_ADD_SEALS, arg as u32),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn pipe_of(file: &File) -> SysResult<&PipeEnd> {
+    file.ops.as_any().downcast_ref().ok_or(Errno::EBADF)
+}
+
+/// F_SETFL; O_NOATIME is for the owner alone.
+fn set_flags(cx: &Cx, file: &File, wanted: OpenFlags) -> SysResult<()> {
+    let new_noatime = wanted.contains(OpenFlags::NOATIME) && !file.flags().contains(OpenFlags::NOATIME);
+    if new_noatime && !permission::is_owner(&file.inode.metadata()?, &cx.process.credentials()) {
+        return Err(Errno::EPERM);
+    }
+    file.set_status_flags(wanted);
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! open(2), openat(2), openat2(2), creat(2) (fs/open.c, Linux v6.18).
+
+use std::sync::Arc;
+
+use abi_linux::fs::{Events, OpenFlags};
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_base::user::UserCStr;
+use kernel_vfs::file::File;
+use kernel_vfs::walk::WalkFlags;
+
+use crate::cx::Cx;
+use crate::path::at::{CWD, Target};
+
+/// Size of the first `struct open_how` (OPEN_HOW_SIZE_VER0).
+const HOW_SIZE: usize = 24;
+/// RESOLVE_NO_XDEV to RESOLVE_CACHED.
+const RESOLVE_KNOWN: u64 = 0x3f;
+const RESOLVE_BENEATH: u64 = 0x08;
+const RESOLVE_IN_ROOT: u64 = 0x10;
+const RESOLVE_CACHED: u64 = 0x20;
+/// Flags that open(2) knows (VALID_OPEN_FLAGS).
+const KNOWN: OpenFlags = OpenFlags::all().union(OpenFlags::from_bits_retain(3));
+/// Flags that mean something together with O_PATH (O_PATH_FLAGS).
+const PATH_KNOWN: OpenFlags =
+    OpenFlags::DIRECTORY.union(OpenFlags::NOFOLLOW).union(OpenFlags::PATH).union(OpenFlags::CLOEXEC);
+
+/// A fifo's open waits for the other side.
+async fn complete(file: &File) {
+    if let Some(queue) = file.ops.wait_queue().filter(|_| !file.ops.is_open_complete()) {
+        let interest = Events::IN | Events::OUT;
+        queue.wait_until(interest, || file.ops.is_open_complete().then_some(())).await;
+    }
+}
+
+async fn open_file(
+    cx: &Cx,
+    target: &Target,
+    flags: OpenFlags,
+    mode: u32,
+    walk_flags: WalkFlags,
+) -> SysResult<Fd> {
+    let file: Arc<File> =
+        cx.with_walk(|walk| walk.open(target.at.as_ref(), &target.path, flags, mode, walk_flags))?;
+    complete(&file).await;
+    cx.install(file, flags.contains(OpenFlags::CLOEXEC))
+}
+
+/// openat(2): unknown flags are ignored.
+pub(crate) async fn sys_openat(cx: &Cx, dirfd: Fd, path: UserCStr, flags: u32, mode: u32) -> SysResult<Fd> {
+    let mut flags = OpenFlags::from_bits_retain(flags) & KNOWN;
+    if !flags.contains(OpenFlags::PATH) {
+        flags |= OpenFlags::LARGEFILE;
+    }
+    let target = Target::read(cx, dirfd, path)?;
+    open_file(cx, &target, flags, mode & 0o7777, WalkFlags::empty()).await
+}
+
+/// open(2).
+pub(crate) async fn sys_open(cx: &Cx, path: UserCStr, flags: u32, mode: u32) -> SysResult<Fd> {
+    sys_openat(cx, CWD, path, flags, mode).await
+}
+
+/// creat(2).
+pub(crate) async fn sys_creat(cx: &Cx, path: UserCStr, mode: u32) -> SysResult<Fd> {
+    let flags = OpenFlags::CREAT | OpenFlags::WRONLY | OpenFlags::TRUNC;
+    sys_openat(cx, CWD, path, flags.bits(), mode).await
+}
+
+/// `struct open_how`.
+struct How {
+    flags: OpenFlags,
+    mode: u32,
+    resolve: WalkFlags,
+}
+
+impl How {
+    /// Reads it, checked as copy_struct_from_user and build_open_flags do.
+    fn read(cx: &Cx, at: u64, size: usize) -> SysResult<Self> {
+        if size < HOW_SIZE {
+            return Err(Errno::EINVAL);
+        }
+        if size > 4096 {
+            return Err(Errno::E2BIG);
+        }
+        let mut bytes = vec![0; size];
+        cx.mem().read_bytes(at, &mut bytes)?;
+        if bytes[HOW_SIZE..].iter().any(|&byte| byte != 0) {
+            return Err(Errno::E2BIG);
+        }
+        let (words, _) = bytes.as_chunks::<8>();
+        let [flags, mode, resolve] = [0, 1, 2].map(|n| words.get(n).map_or(0, |w| u64::from_ne_bytes(*w)));
+        Self::check(flags, mode, resolve)
+    }
+
+    fn check(flags: u64, mode: u64, resolve: u64) -> SysResult<Self> {
+        let bits = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+        let flags = OpenFlags::from_bits_retain(bits);
+        let both = RESOLVE_BENEATH | RESOLVE_IN_ROOT;
+        if !KNOWN.contains(flags) || resolve & !RESOLVE_KNOWN != 0 || resolve & both == both {
+            return Err(Errno::EINVAL);
+        }
+        let makes = flags.contains(OpenFlags::CREAT) || flags.contains(OpenFlags::TMPFILE);
+        if mode > 0o7777 || !makes && mode != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if flags.contains(OpenFlags::PATH) && !PATH_KNOWN.contains(flags) {
+            return Err(Errno::EINVAL);
+        }
+        if resolve & RESOLVE_CACHED != 0 {
+            // "Try without": nothing here tells a cached name from one that needs the disk.
+            return Err(if makes || flags.contains(OpenFlags::TRUNC) {
+                Errno::EINVAL
+            } else {
+                Errno::EAGAIN
+            });
+        }
+        Ok(Self { flags, mode: mode as u32, resolve: WalkFlags::from_resolve(resolve) })
+    }
+}
+
+/// openat2(2).
+pub(crate) async fn sys_openat2(cx: &Cx, dirfd: Fd, path: UserCStr, how: u64, size: usize) -> SysResult<Fd> {
+    let how = How::read(cx, how, size)?;
+    let target = Target::read(cx, dirfd, path)?;
+    open_file(cx, &target, how.flags, how.mode, how.resolve).await
+}

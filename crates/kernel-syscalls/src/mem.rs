@@ -1,0 +1,119 @@
+//! Mapping files: mmap(2), memfd_create(2), and seals.
+//!
+//! The host maps files itself. The supervisor puts a host file at the number that the guest named into the
+//! host's table of the process, close-on-exec, and lets the call go on; nothing but mmap can use an fd
+//! there. close(2) of that number closes it there, too.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use abi_linux::raw::general::{
+    MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_WRITE,
+};
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_vfs::file::{File, Mapping};
+use kernel_vfs::mount::MountFlags;
+
+use crate::cx::{Cx, Outcome};
+
+/// The number at which the host's table holds the loader.
+pub(crate) const LOADER_FD: i32 = 63;
+/// Where a file goes instead that the guest knows by that number.
+const SPARE_FD: i32 = 62;
+const MMAP: i32 = 9;
+const PAGE_SIZE: u64 = 4096;
+
+/// Checks what do_mmap checks of a file (mm/mmap.c, Linux v6.18) and gives what is to be mapped.
+fn mapping(file: &File, prot: u32, flags: u32) -> SysResult<Mapping> {
+    let wants_exec = prot & PROT_EXEC != 0;
+    let shared = match flags & MAP_TYPE {
+        MAP_PRIVATE => false,
+        MAP_SHARED | MAP_SHARED_VALIDATE => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    let open_flags = file.flags();
+    let shared_write = shared && prot & PROT_WRITE != 0;
+    if shared_write && !open_flags.writable() || !open_flags.readable() {
+        return Err(Errno::EACCES);
+    }
+    if wants_exec && file.path.mount.flags().contains(MountFlags::NOEXEC) {
+        return Err(Errno::EPERM);
+    }
+    // A shared mapping of a writable file may be made writable later, by mprotect.
+    match file.ops.mapping(shared && open_flags.writable(), wants_exec) {
+        // Sealed against writing: what is mapped for reading can't be made writable.
+        Err(Errno::EPERM) if !shared_write => file.ops.mapping(false, wants_exec),
+        mapping => mapping,
+    }
+}
+
+/// The file that the guest, or the loader on its behalf, means.
+fn mapped_file(cx: &Cx, fd: Fd) -> SysResult<Arc<File>> {
+    match cx.loading_file(fd.0) {
+        Some(file) => Ok(file),
+        None => cx.file(fd),
+    }
+}
+
+/// Whether this call is a substituted one of [`as_spare`]; says so once.
+fn is_substituted(cx: &Cx, fd: Fd) -> bool {
+    fd.0 == SPARE_FD && cx.process.forget_mapped_fd(-cx.tid)
+}
+
+/// The loader's number is taken, so the host is made to map from another. The call comes back with that
+/// number; a note under the negative thread id, which is no descriptor, lets it pass.
+fn as_spare(cx: &Cx) -> Outcome {
+    cx.process.note_mapped_fd(-cx.tid);
+    let [addr, len, prot, flags, _, offset] = cx.call.args;
+    Outcome::Substitute { nr: MMAP, args: [addr, len, prot, flags, SPARE_FD as u64, offset] }
+}
+
+/// mmap(2) of a file; anonymous mappings come here under `--strict` alone.
+pub(crate) fn sys_mmap(
+    cx: &Cx,
+    addr: u64,
+    len: u64,
+    prot: u32,
+    flags: u32,
+    fd: Fd,
+    offset: u64,
+) -> SysResult<Outcome> {
+    if flags & MAP_ANONYMOUS != 0 {
+        // No huge pages are set aside for guests.
+        return if flags & MAP_HUGETLB != 0 { Err(Errno::ENOMEM) } else { crate::gate::checked(cx) };
+    }
+    if offset % PAGE_SIZE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if addr >= 1 << 47 {
+        return Err(Errno::ENOMEM);
+    }
+    if is_substituted(cx, fd) {
+        return Ok(Outcome::Continue);
+    }
+    let file = mapped_file(cx, fd)?;
+    if flags & MAP_HUGETLB != 0 || len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let host = match mapping(&file, prot, flags)? {
+        Mapping::Host(host) => host,
+        Mapping::Zero => {
+            let flags = u64::from(flags | MAP_ANONYMOUS);
+            let args = [addr, len, u64::from(prot), flags, u64::MAX, 0];
+            return Ok(Outcome::Substitute { nr: MMAP, args });
+        }
+    };
+    let number = if fd.0 == LOADER_FD { SPARE_FD } else { fd.0 };
+    cx.kernel().platform.install_fd(cx.call.id, number, host.as_fd())?;
+    if fd.0 == LOADER_FD {
+        return Ok(as_spare(cx));
+    }
+    cx.process.note_mapped_fd(number);
+    Ok(Outcome::Continue)
+}
+
+/// fcntl(F_ADD_SEALS) and F_GET_SEALS: for files in memory.
+pub(crate) fn seals(_file: &File, _add: bool, _seals: u32) -> SysResult<i64> {
+    Err(Errno::EINVAL)
+}

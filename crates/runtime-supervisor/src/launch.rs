@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi_linux::Errno;
 use abi_linux::fs::OpenFlags;
 use kernel_fs::tty::PtyMaster;
-use kernel_task::exec::ExecTarget;
+use kernel_task::exec::{ExecTarget, FirstExec};
 use kernel_task::fork::ForkSnapshot;
 use kernel_task::process::FsState;
 use kernel_task::{FdTable, Kernel, Task};
@@ -59,7 +59,7 @@ fn prepare_program(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
     };
     let prepare = |path: &[u8]| {
         let target = ExecTarget::Path { at: None, path, flags: WalkFlags::empty() };
-        if spec.init { task.prepare_init_child(&target) } else { task.prepare_exec(&target) }
+        task.prepare_first_exec(&target, if spec.init { FirstExec::Init } else { FirstExec::Program })
     };
     if program.contains(&b'/') {
         return prepare(program).map_err(|errno| Error::program(program, errno));

@@ -7,13 +7,18 @@ use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
 use abi_linux::fs::Events;
 use kernel_base::sync::Mutex;
 use kernel_base::wait::Listener;
-use kernel_fs::tty::{PtyMaster, WindowSize};
+use kernel_fs::tty::{PtyMaster, Termios as GuestTermios, WindowSize};
 use platform_api::KernelEvents;
 use rustix::stdio;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    OptionalActions, SpecialCodeIndex as Code, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 use crate::error::Error;
 use crate::jobs::start_thread;
+
+/// The session of the container's first process, which is born with the terminal.
+pub(crate) const INIT_SESSION: i32 = 1;
 
 /// Bytes per transfer.
 const CHUNK: usize = 16 * 1024;
@@ -69,6 +74,7 @@ impl Relay {
         let (readable, writable) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
         pty.wait_queue().add_listener(Events::IN | Events::HUP, Arc::clone(&readable) as Arc<dyn Listener>);
         pty.wait_queue().add_listener(Events::OUT | Events::HUP, Arc::clone(&writable) as Arc<dyn Listener>);
+        pty.set_termios(&guest_termios(&original));
         let relay = Arc::new(Self { pty, events, original, output: Mutex::new(()), readable, writable });
         relay.resume();
         let (reader, writer) = (Arc::clone(&relay), Arc::clone(&relay));
@@ -81,10 +87,10 @@ impl Relay {
         let mut buf = [0; 1024];
         loop {
             let mut bytes = match rustix::io::read(user_input(), &mut buf) {
-                Ok(0) => break,
+                Ok(0) => return,
                 Ok(n) => &buf[..n],
                 Err(rustix::io::Errno::INTR) => continue,
-                Err(_) => break,
+                Err(_) => return,
             };
             while !bytes.is_empty() {
                 let taken = self.pty.input(bytes);
@@ -95,9 +101,7 @@ impl Relay {
                 }
             }
         }
-        // The user's terminal is gone; so is the container's.
-        self.pty.hang_up();
-        self.events.drain();
+        // The user's terminal is gone: the kernel sends SIGHUP, which the guest's program gets.
     }
 
     fn pass_output(&self) {
@@ -134,7 +138,7 @@ impl Relay {
 
     /// The container's foreground process group.
     pub(crate) fn set_foreground(&self, pgid: i32) {
-        self.pty.set_foreground(pgid);
+        self.pty.set_session(INIT_SESSION, pgid);
     }
 
     /// Gives the user's terminal back as it was.
@@ -147,7 +151,7 @@ impl Relay {
     pub(crate) fn resume(&self) {
         let mut raw = self.original.clone();
         raw.make_raw();
-        let _ = tcsetattr(user_input().as_fd(), OptionalActions::Flush, &raw);
+        let _ = tcsetattr(user_input().as_fd(), OptionalActions::Now, &raw);
         self.sync_window_size();
     }
 
@@ -172,4 +176,38 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The user's settings for the container's terminal, so that it starts alike.
+fn guest_termios(user: &Termios) -> GuestTermios {
+    const CODES: [Code; 16] = [
+        Code::VINTR,
+        Code::VQUIT,
+        Code::VERASE,
+        Code::VKILL,
+        Code::VEOF,
+        Code::VTIME,
+        Code::VMIN,
+        Code::VSWTC,
+        Code::VSTART,
+        Code::VSTOP,
+        Code::VSUSP,
+        Code::VEOL,
+        Code::VREPRINT,
+        Code::VDISCARD,
+        Code::VWERASE,
+        Code::VLNEXT,
+    ];
+    let mut guest = GuestTermios {
+        c_iflag: user.input_modes.bits(),
+        c_oflag: user.output_modes.bits(),
+        c_lflag: user.local_modes.bits(),
+        ..GuestTermios::default()
+    };
+    // CODES stand in the order of the kernel's c_cc.
+    for (slot, code) in guest.c_cc.iter_mut().zip(CODES) {
+        *slot = user.special_codes[code];
+    }
+    guest.c_cc[CODES.len()] = user.special_codes[Code::VEOL2];
+    guest
 }

@@ -1,0 +1,56 @@
+//! Standard input, output and error of the first process: the host's own streams, or the container's
+//! terminal where the user's standard input is one.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use abi_linux::SysResult;
+use kernel_base::reg::Fd;
+use kernel_fs::hostfs::open_stream;
+use kernel_fs::tty::PtyMaster;
+use kernel_task::Task;
+use kernel_vfs::file::File;
+use kernel_vfs::walk::WalkFlags;
+use runtime_oci::ContainerSpec;
+use rustix::stdio;
+use rustix::termios::isatty;
+
+use crate::error::Error;
+use crate::launch::TERMINAL_FLAGS;
+use crate::registry::Tree;
+use crate::terminal::INIT_SESSION;
+
+/// The three streams by their descriptor numbers.
+fn streams() -> [(&'static str, BorrowedFd<'static>); 3] {
+    [("input", stdio::stdin()), ("output", stdio::stdout()), ("error", stdio::stderr())]
+}
+
+/// Fills descriptors 0, 1 and 2. With a terminal, returns the supervisor's side of it.
+pub(crate) fn install(spec: &ContainerSpec, tree: &Tree, task: &Task) -> Result<Option<Arc<PtyMaster>>, Error> {
+    let has_terminal = spec.terminal && isatty(stdio::stdin());
+    let terminal = if has_terminal { Some(open_terminal(tree, task)) } else { None };
+    let terminal = terminal.transpose().map_err(|errno| Error::Stdio { name: "input", errno })?;
+    for (number, (name, fd)) in streams().into_iter().enumerate() {
+        let failed = |errno| Error::Stdio { name, errno };
+        let file = match &terminal {
+            Some((_, slave)) if isatty(fd) => Arc::clone(slave),
+            _ => host_stream(fd, number, task).map_err(failed)?,
+        };
+        task.process.files.replace(Fd(number as i32), file, false, 3).map_err(failed)?;
+    }
+    Ok(terminal.map(|(master, _)| master))
+}
+
+fn host_stream(fd: BorrowedFd<'_>, number: usize, task: &Task) -> SysResult<Arc<File>> {
+    let fd = fd.as_fd().try_clone_to_owned().map_err(|_| abi_linux::Errno::EMFILE)?;
+    open_stream(fd, format!("host:[{number}]").as_bytes(), &task.kernel().platform)
+}
+
+fn open_terminal(tree: &Tree, task: &Task) -> SysResult<(Arc<PtyMaster>, Arc<File>)> {
+    let master = tree.terminals.open_master()?;
+    master.unlock();
+    master.set_session(INIT_SESSION, INIT_SESSION);
+    let path = format!("/dev/pts/{}", master.pty().index());
+    let slave = task.with_walk(|walk| walk.open(None, path.as_bytes(), TERMINAL_FLAGS, 0, WalkFlags::empty()))?;
+    Ok((Arc::new(master), slave))
+}

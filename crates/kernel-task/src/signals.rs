@@ -11,14 +11,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
-use abi_linux::signal::Signal;
+use abi_linux::signal::{SigSet, Signal};
 use kernel_base::sync::Mutex;
 use kernel_base::timer::Expire;
 use platform_api::{Reply, SignalState, SignalTarget};
 
 use crate::kernel::Kernel;
 use crate::process::Process;
-use crate::task::Task;
+use crate::task::{Task, WaitMask};
 
 /// When to look again after a hint, in nanoseconds from the look before.
 const PROBE_DELAYS_NS: [u64; 7] = [30_000, 100_000, 300_000, 1_000_000, 4_000_000, 20_000_000, 100_000_000];
@@ -114,7 +114,9 @@ impl Kernel {
         // may be waiting for.
         task.kernel().settle_fork(task);
         let until = task.process.signal_hint_until.load(Ordering::Relaxed);
-        if until == 0 || self.timers.now_ns() > until {
+        let hinted = until != 0 && self.timers.now_ns() <= until;
+        // A mask of its own may let through what has long been pending.
+        if !hinted && task.wait_mask().is_none() {
             return;
         }
         self.check_signals(&task.process);
@@ -131,10 +133,16 @@ impl Kernel {
         let single = process.tasks.lock().len() == 1;
         for task in waiting {
             let Ok(state) = self.platform.signal_state(task.tid) else { continue };
-            let own = state.deliverable(state.pending).0 != 0;
-            let shared = state.deliverable(state.shared_pending).0 != 0;
-            if own || shared {
-                self.interrupt(&task, own || single);
+            let mask = task.wait_mask();
+            let waiting = SignalState { blocked: mask.map_or(state.blocked, |mask| mask.set), ..state };
+            let own = waiting.deliverable(state.pending).0 != 0;
+            let shared = waiting.deliverable(state.shared_pending).0 != 0;
+            let admitted = waiting.deliverable(SigSet(state.pending.0 | state.shared_pending.0));
+            let at_any_time = state.deliverable(admitted).0 != 0;
+            match mask.filter(|_| !at_any_time) {
+                Some(mask) if own || shared => self.suspend(&task, mask),
+                None if own || shared => self.interrupt(&task, own || single),
+                _ => {}
             }
             if shared && !single {
                 // One thread takes it; a later look tells whether another is due as well.
@@ -154,6 +162,19 @@ impl Kernel {
         let restart = parked.restart_of(call.nr);
         if let Err(error) = self.platform.interrupt(&call, restart, certain) {
             tracing::debug!(tid = task.tid, %error, "thread died while it was interrupted");
+        }
+    }
+
+    /// Lets the host deliver what only the mask of the wait lets through (see [`WaitMask`]).
+    fn suspend(&self, task: &Task, mask: WaitMask) {
+        const RT_SIGSUSPEND: i32 = 130;
+        const SIGSET_SIZE: u64 = 8;
+        let Some(parked) = self.parked_calls() else { return };
+        let Some(call) = parked.cancel(task.tid) else { return };
+        let args = [mask.at, SIGSET_SIZE, 0, 0, 0, 0];
+        if let Err(error) = self.platform.substitute(&call, RT_SIGSUSPEND, args) {
+            tracing::debug!(tid = task.tid, %error, "cannot suspend a thread for its signal");
+            self.platform.reply(call.id, Reply::Errno(abi_linux::Errno::EINTR));
         }
     }
 

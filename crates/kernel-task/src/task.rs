@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
-use abi_linux::signal::Signal;
+use abi_linux::signal::{SigSet, Signal};
 use kernel_base::caller::Caller;
 use kernel_base::cred::Credentials;
 use kernel_base::sync::Mutex;
@@ -15,6 +15,16 @@ use platform_api::{Clock, HostTid, SignalTarget};
 use crate::fork::ForkSnapshot;
 use crate::kernel::Kernel;
 use crate::process::Process;
+
+/// The mask that ppoll(2) and its like put in place of the thread's own while they wait. The host knows
+/// nothing of it: when a signal comes that only this mask lets through, the host is made to perform
+/// rt_sigsuspend(2) with it instead, which runs the handler below this mask and answers EINTR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitMask {
+    pub set: SigSet,
+    /// Where the guest keeps it.
+    pub at: u64,
+}
 
 /// One guest thread. All host ids are the supervisor's view, all others the guest's.
 pub struct Task {
@@ -28,6 +38,8 @@ pub struct Task {
     pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
     comm: Mutex<[u8; 16]>,
     progress: AtomicI64,
+    /// Of the call that it waits in.
+    wait_mask: Mutex<Option<WaitMask>>,
     /// Whether `signalled` has entries: looked at for each call.
     pub(crate) recheck: AtomicBool,
     /// Whom this thread's last calls signalled through the host.
@@ -43,6 +55,7 @@ impl Task {
             pending_fork: Mutex::new(None),
             comm: Mutex::new(comm),
             progress: AtomicI64::new(0),
+            wait_mask: Mutex::new(None),
             recheck: AtomicBool::new(false),
             signalled: Mutex::default(),
         })
@@ -85,6 +98,17 @@ impl Task {
 
     pub(crate) fn take_progress(&self) -> i64 {
         self.progress.swap(0, Ordering::Relaxed)
+    }
+
+    /// The signal mask of the wait that this thread is in, if it has one of its own.
+    #[must_use]
+    pub fn wait_mask(&self) -> Option<WaitMask> {
+        *self.wait_mask.lock()
+    }
+
+    /// Sets or ends the mask of a wait (see [`WaitMask`]).
+    pub fn set_wait_mask(&self, mask: Option<WaitMask>) {
+        *self.wait_mask.lock() = mask;
     }
 
     /// Whether this is the leader of its thread group.

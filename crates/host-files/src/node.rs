@@ -1,6 +1,6 @@
 //! Handles on host files of any kind, and what is done with names below directories.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use abi_linux::fs::StatFs;
 use abi_linux::time::Timespec;
@@ -33,6 +33,8 @@ pub(crate) enum Mutability {
 pub enum Special {
     Fifo,
     Socket,
+    /// Character device 0:0, which marks a removed name in an overlay's upper layer.
+    Whiteout,
 }
 
 /// Owner and mode of a file to be made.
@@ -135,6 +137,30 @@ impl Node {
         })
     }
 
+    /// A handle on an open file.
+    pub fn of_file(file: &DataFile) -> SysResult<Self> {
+        file.as_fd().try_clone_to_owned().map(Self).map_err(|_| Errno::EMFILE)
+    }
+
+    /// Opens anew, for reading, the regular file that this handle is on: a volume that is a single file.
+    pub fn reopen_read(&self) -> SysResult<DataFile> {
+        self.reopen(OFlags::RDONLY)
+    }
+
+    /// As [`Node::reopen_read`], for reading and writing.
+    pub fn reopen_write(&self) -> SysResult<DataFile> {
+        self.reopen(OFlags::RDWR)
+    }
+
+    fn reopen(&self, access: OFlags) -> SysResult<DataFile> {
+        if self.stat()?.kind != HostKind::Regular {
+            return Err(Errno::EINVAL);
+        }
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        let fd = open(path, access | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
+        Ok(DataFile::from_fd(fd))
+    }
+
     fn open_regular(&self, name: Name<'_>, how: Mutability, ino: u64) -> SysResult<DataFile> {
         let access = match how {
             Mutability::ReadOnly => OFlags::RDONLY,
@@ -207,6 +233,7 @@ impl Node {
         let kind = match what {
             Special::Fifo => FileType::Fifo,
             Special::Socket => FileType::Socket,
+            Special::Whiteout => FileType::CharacterDevice,
         };
         mknodat(self.fd(), name.bytes(), kind, Mode::from_raw_mode(new.mode & 0o777), 0).map_err(errno)?;
         settle(self.child(name)?.fd(), new);

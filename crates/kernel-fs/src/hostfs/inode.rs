@@ -1,0 +1,568 @@
+//! Nodes of a host directory.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use abi_linux::fs::OpenFlags;
+use abi_linux::{Errno, SysResult};
+use host_files::{DataFile, HostKind, HostStat, Name, NewFile, Node, RelPath, Rename, Special};
+use kernel_base::caller::Caller;
+use kernel_base::sync::{Mutex, RwLock};
+use kernel_vfs::device::SpecialNode;
+use kernel_vfs::file::FileOps;
+use kernel_vfs::inode::{
+    FileKind, Inode, LinkTarget, Metadata, NewContent, NewNode, RenameMode, SetAttributes,
+};
+
+use super::file::{HostDir, HostFile};
+use super::handles::Handles;
+use super::{HostAccess, Key, Shared};
+
+/// Most names that one openat2(2) goes down: keeps the path below PATH_MAX.
+const NAMES_AT_ONCE: usize = 15;
+
+/// Where a node lies.
+#[derive(Clone)]
+struct Place {
+    parent: Arc<HostInode>,
+    name: Arc<[u8]>,
+}
+
+/// A node.
+pub struct HostInode {
+    shared: Arc<Shared>,
+    me: Weak<HostInode>,
+    key: Key,
+    dev: u64,
+    kind: FileKind,
+    /// `None` for the root, and for a file whose names are all gone.
+    place: RwLock<Option<Place>>,
+    handles: Mutex<Handles>,
+    /// How many open files of ours it has.
+    open_files: AtomicU32,
+    special: SpecialNode,
+    /// Target of a symbolic link, once read; links never change theirs.
+    target: OnceLock<Box<[u8]>>,
+    /// Appends take turns.
+    pub(super) append: Mutex<()>,
+    attributes: Mutex<Option<Metadata>>,
+}
+
+pub(super) fn kind_of(kind: HostKind) -> FileKind {
+    match kind {
+        HostKind::Regular => FileKind::Regular,
+        HostKind::Directory => FileKind::Directory,
+        HostKind::Symlink => FileKind::Symlink,
+        HostKind::Fifo => FileKind::Fifo,
+        HostKind::Socket => FileKind::Socket,
+        HostKind::CharDevice => FileKind::CharDevice,
+        HostKind::BlockDevice => FileKind::BlockDevice,
+    }
+}
+
+pub(super) fn metadata_of(stat: &HostStat, dev: u64) -> Metadata {
+    Metadata {
+        dev,
+        ino: stat.ino,
+        mode: stat.mode,
+        nlink: stat.nlink,
+        uid: stat.uid,
+        gid: stat.gid,
+        rdev: stat.rdev,
+        size: stat.size,
+        blocks: stat.blocks,
+        block_size: stat.block_size,
+        atime: stat.atime,
+        mtime: stat.mtime,
+        ctime: stat.ctime,
+        btime: stat.btime,
+    }
+}
+
+impl HostInode {
+    pub(super) fn new(shared: &Arc<Shared>, stat: &HostStat, place: Option<(Arc<Self>, &[u8])>) -> Arc<Self> {
+        let dev = shared.guest_dev(stat.dev);
+        Arc::new_cyclic(|me| Self {
+            shared: Arc::clone(shared),
+            me: me.clone(),
+            key: (stat.dev, stat.ino),
+            dev,
+            kind: kind_of(stat.kind),
+            place: RwLock::new(place.map(|(parent, name)| Place { parent, name: Arc::from(name) })),
+            handles: Mutex::default(),
+            open_files: AtomicU32::new(0),
+            special: SpecialNode::default(),
+            target: OnceLock::new(),
+            append: Mutex::new(()),
+            attributes: Mutex::new(Some(metadata_of(stat, dev))),
+        })
+    }
+
+    pub(super) fn is_kind_of(&self, stat: &HostStat) -> bool {
+        self.kind == kind_of(stat.kind)
+    }
+
+    fn of(inode: &dyn Inode) -> SysResult<&Self> {
+        inode.as_any().downcast_ref().ok_or(Errno::EXDEV)
+    }
+
+    fn is_root(&self) -> bool {
+        self.key == self.shared.root_key
+    }
+
+    fn check_writable(&self) -> SysResult<()> {
+        if self.shared.options.access == HostAccess::ReadOnly { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    /// Has attributes asked for anew at the next look.
+    pub(super) fn changed(&self) {
+        *self.attributes.lock() = None;
+    }
+
+    /// Closes the descriptors unless they were used lately or must stay. True when they are closed.
+    pub(super) fn close_unused(&self) -> bool {
+        let mut handles = self.handles.lock();
+        if handles.pinned || std::mem::take(&mut handles.used) {
+            return false;
+        }
+        let closed = std::mem::take(&mut *handles);
+        drop(handles);
+        drop(closed);
+        true
+    }
+
+    /// Keeps a descriptor, and has the cache know.
+    fn keep(&self, put: impl FnOnce(&mut Handles)) {
+        let mut handles = self.handles.lock();
+        put(&mut handles);
+        handles.used = true;
+        let new = !std::mem::replace(&mut handles.queued, true);
+        drop(handles);
+        if new {
+            self.shared.handles.add(self.me.clone());
+        }
+    }
+
+    fn kept_node(&self) -> Option<Arc<Node>> {
+        let mut handles = self.handles.lock();
+        let node = handles.node.clone()?;
+        handles.used = true;
+        Some(node)
+    }
+
+    /// A handle on it: the one that is kept, or opened by name from the nearest ancestor that has one.
+    pub(super) fn node(&self) -> SysResult<Arc<Node>> {
+        if let Some(node) = self.kept_node() {
+            return Ok(node);
+        }
+        if self.is_root() {
+            return Ok(Arc::clone(&self.shared.root));
+        }
+        let mut names: Vec<Arc<[u8]>> = Vec::new();
+        let mut next = self.place.read().clone();
+        let mut from = loop {
+            let Some(place) = next else { return Err(Errno::ESTALE) };
+            names.push(place.name);
+            if let Some(node) = place.parent.kept_node() {
+                break node;
+            }
+            if place.parent.is_root() {
+                break Arc::clone(&self.shared.root);
+            }
+            next = place.parent.place.read().clone();
+        };
+        names.reverse();
+        for piece in names.chunks(NAMES_AT_ONCE) {
+            let path = RelPath::from_names(piece.iter().map(|name| &**name))?;
+            from = Arc::new(from.descend(&path)?);
+        }
+        if !self.shared.is_exclusive() {
+            let stat = from.stat()?;
+            if (stat.dev, stat.ino) != self.key {
+                return Err(Errno::ESTALE);
+            }
+        }
+        self.keep(|handles| handles.node = Some(Arc::clone(&from)));
+        Ok(from)
+    }
+
+    /// The parent's handle and the name there.
+    fn parent_and_name(&self) -> SysResult<(Arc<Node>, Arc<[u8]>)> {
+        let place = self.place.read().clone().ok_or(Errno::ESTALE)?;
+        Ok((place.parent.node()?, place.name))
+    }
+
+    /// It, open for reading on the host.
+    pub(super) fn reader(&self) -> SysResult<DataFile> {
+        let mut handles = self.handles.lock();
+        if let Some(file) = handles.read.clone() {
+            handles.used = true;
+            return Ok(file);
+        }
+        drop(handles);
+        let file = if self.is_root() {
+            self.shared.root.reopen_read()?
+        } else {
+            let (parent, name) = self.parent_and_name()?;
+            parent.open_read(Name::new(&name)?, self.key.1)?
+        };
+        self.keep(|handles| handles.read = Some(file.clone()));
+        Ok(file)
+    }
+
+    /// It, open for reading and writing on the host.
+    pub(super) fn writer(&self) -> SysResult<DataFile> {
+        self.check_writable()?;
+        let mut handles = self.handles.lock();
+        if let Some(file) = handles.write.clone() {
+            handles.used = true;
+            return Ok(file);
+        }
+        drop(handles);
+        let file = if self.is_root() {
+            self.shared.root.reopen_write()?
+        } else {
+            let (parent, name) = self.parent_and_name()?;
+            parent.open_write(Name::new(&name)?, self.key.1)?
+        };
+        self.keep(|handles| handles.write = Some(file.clone()));
+        Ok(file)
+    }
+
+    /// A descriptor for extended attributes.
+    fn xattr_file(&self) -> SysResult<DataFile> {
+        match self.kind {
+            FileKind::Regular => self.reader(),
+            FileKind::Directory => self.node()?.open_directory(),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    pub(super) fn opened(&self) {
+        self.open_files.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn closed(&self) {
+        self.open_files.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Before its name goes: opens what open files of ours will need.
+    fn prepare_removal(&self) {
+        let in_use = self.open_files.load(Ordering::Acquire) > 0;
+        if !in_use && self.kind != FileKind::Directory {
+            return;
+        }
+        // What cannot be opened now could not be opened later either.
+        let _node = self.node();
+        if in_use && self.kind == FileKind::Regular {
+            let _reader = self.reader();
+            let _writer = self.writer();
+        }
+        self.handles.lock().pinned = true;
+    }
+
+    /// After its name `name` in `parent` went.
+    fn name_removed(&self, parent: &Self, name: &[u8]) {
+        self.changed();
+        let mut place = self.place.write();
+        if place.as_ref().is_some_and(|place| std::ptr::eq(&*place.parent, parent) && *place.name == *name) {
+            let old = place.take();
+            drop(place);
+            drop(old);
+        }
+    }
+
+    fn set_place(&self, parent: &Self, name: &[u8]) {
+        let Some(parent) = parent.me.upgrade() else { return };
+        let old = self.place.write().replace(Place { parent, name: Arc::from(name) });
+        drop(old);
+    }
+
+    /// The node for what lies under a name here.
+    fn intern_child(&self, name: &[u8], stat: &HostStat) -> SysResult<Arc<Self>> {
+        let me = self.me.upgrade().ok_or(Errno::ESTALE)?;
+        let shared = Arc::clone(&self.shared);
+        let child = shared.intern(stat, || Self::new(&shared, stat, Some((me, name))));
+        let lost = !self.shared.is_exclusive() || child.place.read().is_none();
+        if lost && !child.is_root() {
+            child.set_place(self, name);
+        }
+        *child.attributes.lock() = Some(metadata_of(stat, child.dev));
+        Ok(child)
+    }
+
+    /// The node under a name that one of our operations is about to touch.
+    fn known_child(&self, name: &[u8]) -> SysResult<Arc<Self>> {
+        let stat = self.node()?.stat_child(Name::new(name)?)?;
+        self.intern_child(name, &stat)
+    }
+
+    fn directory(&self) -> SysResult<Arc<Node>> {
+        if self.kind == FileKind::Directory { self.node() } else { Err(Errno::ENOTDIR) }
+    }
+
+    pub(super) fn ino(&self) -> u64 {
+        self.key.1
+    }
+
+    /// The number of "..": the parent's, or its own at the root.
+    pub(super) fn parent_ino(&self) -> u64 {
+        self.place.read().as_ref().map_or(self.ino(), |place| place.parent.ino())
+    }
+
+    fn make(&self, name: &[u8], node: &NewNode<'_>) -> SysResult<Arc<Self>> {
+        self.check_writable()?;
+        let directory = self.directory()?;
+        let (host_name, new) = (Name::new(name)?, NewFile { mode: node.mode, uid: node.uid, gid: node.gid });
+        let mut data = None;
+        match node.content {
+            NewContent::Regular => data = Some(directory.create(host_name, new)?),
+            NewContent::Directory => drop(directory.make_dir(host_name, new)?),
+            NewContent::Symlink(target) => directory.make_symlink(host_name, target, new)?,
+            NewContent::Fifo => directory.make_special(host_name, Special::Fifo, new)?,
+            NewContent::Socket => directory.make_special(host_name, Special::Socket, new)?,
+            NewContent::CharDevice(0) => directory.make_special(host_name, Special::Whiteout, new)?,
+            // A device node on the host would be one for the host's programs as well.
+            NewContent::CharDevice(_) | NewContent::BlockDevice(_) => return Err(Errno::EPERM),
+        }
+        self.changed();
+        let stat = match &data {
+            Some(file) => file.stat()?,
+            None => directory.stat_child(host_name)?,
+        };
+        let child = self.intern_child(name, &stat)?;
+        if let Some(file) = data {
+            child.keep(|handles| handles.write = Some(file));
+        }
+        Ok(child)
+    }
+}
+
+impl Inode for HostInode {
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn metadata(&self) -> SysResult<Metadata> {
+        if let Some(known) = *self.attributes.lock()
+            && (self.shared.is_exclusive() || self.place.read().is_none() && !self.is_root())
+        {
+            return Ok(known);
+        }
+        let handles = self.handles.lock();
+        let (node, file) = (handles.node.clone(), handles.read.clone().or_else(|| handles.write.clone()));
+        drop(handles);
+        let stat = match (node, file) {
+            (Some(node), _) => node.stat()?,
+            (None, Some(file)) => file.stat()?,
+            (None, None) if self.is_root() => self.shared.root.stat()?,
+            (None, None) => {
+                let (parent, name) = self.parent_and_name()?;
+                parent.stat_child(Name::new(&name)?)?
+            }
+        };
+        if (stat.dev, stat.ino) != self.key {
+            return Err(Errno::ESTALE);
+        }
+        let metadata = metadata_of(&stat, self.dev);
+        *self.attributes.lock() = Some(metadata);
+        Ok(metadata)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn set_attributes(&self, change: &SetAttributes) -> SysResult<()> {
+        self.check_writable()?;
+        if let Some(size) = change.size {
+            self.writer()?.set_len(size)?;
+        }
+        let other = change.uid.or(change.gid).or(change.mode).is_some();
+        if other || change.atime.or(change.mtime).is_some() {
+            let node = self.node()?;
+            if change.uid.or(change.gid).is_some() {
+                node.set_owner(change.uid, change.gid)?;
+            }
+            // After the owner: the host drops set-id bits when that changes.
+            if let Some(mode) = change.mode {
+                node.set_mode(mode)?;
+            }
+            if change.atime.or(change.mtime).is_some() {
+                node.set_times(change.atime, change.mtime)?;
+            }
+        }
+        self.changed();
+        Ok(())
+    }
+
+    fn lookup(&self, name: &[u8], _who: &dyn Caller) -> SysResult<Arc<dyn Inode>> {
+        let stat = self.directory()?.stat_child(Name::new(name)?)?;
+        Ok(self.intern_child(name, &stat)?)
+    }
+
+    fn create(&self, name: &[u8], node: &NewNode<'_>) -> SysResult<Arc<dyn Inode>> {
+        Ok(self.make(name, node)?)
+    }
+
+    fn create_unnamed(&self, node: &NewNode<'_>) -> SysResult<Arc<dyn Inode>> {
+        self.check_writable()?;
+        let new = NewFile { mode: node.mode, uid: node.uid, gid: node.gid };
+        let file = self.directory()?.create_unnamed(new)?;
+        let stat = file.stat()?;
+        let inode = self.shared.intern(&stat, || Self::new(&self.shared, &stat, None));
+        let path_node = Arc::new(Node::of_file(&file)?);
+        inode.keep(|handles| {
+            handles.pinned = true;
+            handles.node = Some(path_node);
+            handles.read = Some(file.clone());
+            handles.write = Some(file);
+        });
+        Ok(inode)
+    }
+
+    fn link(&self, name: &[u8], target: &dyn Inode) -> SysResult<()> {
+        self.check_writable()?;
+        let target = Self::of(target)?;
+        let (here, name_here) = (self.directory()?, Name::new(name)?);
+        let place = target.place.read().clone();
+        match place {
+            Some(place) => place.parent.node()?.link(Name::new(&place.name)?, &here, name_here)?,
+            None => {
+                let file = target.handles.lock().write.clone().ok_or(Errno::ENOENT)?;
+                Node::link_unnamed(&file, &here, name_here)?;
+                target.set_place(self, name);
+            }
+        }
+        target.changed();
+        self.changed();
+        Ok(())
+    }
+
+    fn unlink(&self, name: &[u8]) -> SysResult<()> {
+        self.check_writable()?;
+        let child = self.known_child(name)?;
+        child.prepare_removal();
+        self.directory()?.unlink(Name::new(name)?)?;
+        child.name_removed(self, name);
+        self.changed();
+        Ok(())
+    }
+
+    fn rmdir(&self, name: &[u8]) -> SysResult<()> {
+        self.check_writable()?;
+        let child = self.known_child(name)?;
+        child.prepare_removal();
+        self.directory()?.remove_dir(Name::new(name)?)?;
+        child.name_removed(self, name);
+        self.changed();
+        Ok(())
+    }
+
+    fn rename(
+        &self,
+        name: &[u8],
+        new_parent: &dyn Inode,
+        new_name: &[u8],
+        mode: RenameMode,
+    ) -> SysResult<()> {
+        self.check_writable()?;
+        let to = Self::of(new_parent)?;
+        let source = self.known_child(name)?;
+        let target = match to.known_child(new_name) {
+            Ok(target) => Some(target),
+            Err(Errno::ENOENT) => None,
+            Err(other) => return Err(other),
+        };
+        let how = match mode {
+            RenameMode::Replace => Rename::Replace,
+            RenameMode::NoReplace => Rename::NoReplace,
+            RenameMode::Exchange => Rename::Exchange,
+        };
+        if let (Some(target), RenameMode::Replace) = (&target, mode) {
+            target.prepare_removal();
+        }
+        self.directory()?.rename(Name::new(name)?, &*to.directory()?, Name::new(new_name)?, how)?;
+        match (&target, mode) {
+            (Some(target), RenameMode::Exchange) => {
+                target.set_place(self, name);
+                target.changed();
+            }
+            (Some(target), _) => target.name_removed(to, new_name),
+            (None, _) => {}
+        }
+        source.set_place(to, new_name);
+        for inode in [&*source, self, to] {
+            inode.changed();
+        }
+        Ok(())
+    }
+
+    fn read_link(&self, _who: &dyn Caller) -> SysResult<LinkTarget> {
+        if self.kind != FileKind::Symlink {
+            return Err(Errno::EINVAL);
+        }
+        if let Some(target) = self.target.get() {
+            return Ok(LinkTarget::Path(target.to_vec()));
+        }
+        let (parent, name) = self.parent_and_name()?;
+        let target = parent.read_link_child(Name::new(&name)?)?;
+        if self.shared.is_exclusive() {
+            // Another thread may have been first; it read the same.
+            let _first = self.target.set(Box::from(target.as_slice()));
+        }
+        Ok(LinkTarget::Path(target))
+    }
+
+    fn open(&self, flags: OpenFlags, who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
+        let me = self.me.upgrade().ok_or(Errno::ESTALE)?;
+        match self.kind {
+            FileKind::Regular => {
+                let file = if flags.writable() { self.writer()? } else { self.reader()? };
+                Ok(Arc::new(HostFile::new(me, file)))
+            }
+            FileKind::Directory => Ok(Arc::new(HostDir::new(me, self.node()?.list()?))),
+            FileKind::Symlink => Err(Errno::ELOOP),
+            _ => self.special.open(&self.shared.devices, self, flags, who),
+        }
+    }
+
+    fn get_xattr(&self, name: &[u8]) -> SysResult<Vec<u8>> {
+        // Others are refused without a look at the host.
+        if name.starts_with(b"user.") { self.xattr_file()?.get_xattr(name) } else { Err(Errno::EOPNOTSUPP) }
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> SysResult<()> {
+        self.check_writable()?;
+        self.xattr_file()?.set_xattr(name, value, flags)?;
+        self.changed();
+        Ok(())
+    }
+
+    fn list_xattr(&self) -> SysResult<Vec<u8>> {
+        match self.xattr_file() {
+            Ok(file) => file.list_xattr(),
+            Err(Errno::EOPNOTSUPP) => Ok(Vec::new()),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> SysResult<()> {
+        self.check_writable()?;
+        self.xattr_file()?.remove_xattr(name)?;
+        self.changed();
+        Ok(())
+    }
+}
+
+impl Drop for HostInode {
+    fn drop(&mut self) {
+        self.shared.forget(self.key);
+        // A chain of parents can be longer than the stack is deep.
+        let mut next = self.place.get_mut().take();
+        while let Some(place) = next {
+            next = Arc::into_inner(place.parent).and_then(|mut parent| parent.place.get_mut().take());
+        }
+    }
+}

@@ -1,0 +1,523 @@
+//! Nodes of a tmpfs.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use abi_linux::fs::OpenFlags;
+use abi_linux::time::Timespec;
+use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
+use kernel_base::sync::{Mutex, RwLock};
+use kernel_vfs::device::SpecialNode;
+use kernel_vfs::file::FileOps;
+use kernel_vfs::inode::{
+    FileKind, Inode, LinkTarget, Metadata, NewContent, NewNode, RenameMode, SetAttributes,
+};
+
+use super::data::Data;
+use super::directory::Directory;
+use super::file::{TmpDir, TmpFile};
+use super::xattr::Xattrs;
+use super::{PAGE_SIZE, Shared};
+
+/// Bytes that Linux's tmpfs says an entry takes (mm/shmem.c BOGO_DIRENT_SIZE).
+const DIRENT_SIZE: u64 = 20;
+
+/// Seals of memfd_create(2) that stop writing.
+const F_SEAL_SEAL: u32 = 1;
+const F_SEAL_SHRINK: u32 = 2;
+const F_SEAL_GROW: u32 = 4;
+const F_SEAL_WRITE: u32 = 8;
+const F_SEAL_FUTURE_WRITE: u32 = 16;
+
+/// What changes about a node beside its content.
+pub(super) struct Attributes {
+    mode: u32,
+    nlink: u32,
+    uid: u32,
+    gid: u32,
+    atime: Timespec,
+    mtime: Timespec,
+    ctime: Timespec,
+}
+
+enum Content {
+    Regular { data: RwLock<Data>, seals: AtomicU32 },
+    Directory(Mutex<Directory>),
+    Symlink(Box<[u8]>),
+    Special { node: SpecialNode, rdev: u64 },
+}
+
+/// A node.
+pub struct TmpInode {
+    shared: Arc<Shared>,
+    me: Weak<TmpInode>,
+    ino: u64,
+    kind: FileKind,
+    btime: Timespec,
+    content: Content,
+    attributes: Mutex<Attributes>,
+    xattrs: Mutex<Xattrs>,
+}
+
+impl TmpInode {
+    /// A node that is going to be entered in `parent`.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        node: &NewNode<'_>,
+        parent: Option<&Arc<Self>>,
+    ) -> SysResult<Arc<Self>> {
+        let special = |rdev| Content::Special { node: SpecialNode::default(), rdev };
+        let (kind, content) = match node.content {
+            NewContent::Regular => {
+                let seals = AtomicU32::new(F_SEAL_SEAL);
+                (FileKind::Regular, Content::Regular { data: RwLock::new(Data::new()), seals })
+            }
+            NewContent::Directory => {
+                let parent = parent.map(Arc::downgrade).unwrap_or_default();
+                (FileKind::Directory, Content::Directory(Mutex::new(Directory::new(parent))))
+            }
+            NewContent::Symlink(target) => (FileKind::Symlink, Content::Symlink(Box::from(target))),
+            NewContent::Fifo => (FileKind::Fifo, special(0)),
+            NewContent::Socket => (FileKind::Socket, special(0)),
+            NewContent::CharDevice(rdev) => (FileKind::CharDevice, special(rdev)),
+            NewContent::BlockDevice(rdev) => (FileKind::BlockDevice, special(rdev)),
+        };
+        let now = shared.now();
+        let attributes = Attributes {
+            mode: kind.mode_bits() | node.mode & 0o7777,
+            nlink: if kind == FileKind::Directory { 2 } else { 1 },
+            uid: node.uid,
+            gid: node.gid,
+            atime: now,
+            mtime: now,
+            ctime: now,
+        };
+        let ino = shared.new_ino()?;
+        Ok(Arc::new_cyclic(|me| Self {
+            shared: Arc::clone(shared),
+            me: me.clone(),
+            ino,
+            kind,
+            btime: now,
+            content,
+            attributes: Mutex::new(attributes),
+            xattrs: Mutex::default(),
+        }))
+    }
+
+    /// A regular file without a name, which may be sealed.
+    pub(super) fn new_unnamed(shared: &Arc<Shared>, node: &NewNode<'_>) -> SysResult<Arc<Self>> {
+        let inode = Self::new(shared, node, None)?;
+        inode.attributes.lock().nlink = 0;
+        Ok(inode)
+    }
+
+    fn directory(&self) -> SysResult<&Mutex<Directory>> {
+        match &self.content {
+            Content::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn data(&self) -> SysResult<&RwLock<Data>> {
+        match &self.content {
+            Content::Regular { data, .. } => Ok(data),
+            Content::Directory(_) => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn of(inode: &dyn Inode) -> SysResult<&Self> {
+        inode.as_any().downcast_ref().ok_or(Errno::EXDEV)
+    }
+
+    /// Seals of memfd_create(2); EINVAL for what is no regular file.
+    pub fn seals(&self) -> SysResult<u32> {
+        match &self.content {
+            Content::Regular { seals, .. } => Ok(seals.load(Ordering::Acquire)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Lets seals be added, for MFD_ALLOW_SEALING.
+    pub fn allow_sealing(&self) {
+        if let Content::Regular { seals, .. } = &self.content {
+            seals.store(0, Ordering::Release);
+        }
+    }
+
+    /// fcntl(F_ADD_SEALS).
+    pub fn add_seals(&self, added: u32) -> SysResult<()> {
+        let Content::Regular { seals, .. } = &self.content else { return Err(Errno::EINVAL) };
+        if seals.load(Ordering::Acquire) & F_SEAL_SEAL != 0 {
+            return Err(Errno::EPERM);
+        }
+        seals.fetch_or(added, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn sealed(&self, seal: u32) -> bool {
+        self.seals().is_ok_and(|seals| seals & seal != 0)
+    }
+
+    /// Notes a change of names in this directory.
+    fn touch_directory(&self, links: i32) {
+        let now = self.shared.now();
+        let mut attributes = self.attributes.lock();
+        attributes.mtime = now;
+        attributes.ctime = now;
+        attributes.nlink = attributes.nlink.saturating_add_signed(links);
+    }
+
+    /// Notes that this node has one name more or fewer.
+    fn relink(&self, links: i32) {
+        let now = self.shared.now();
+        let mut attributes = self.attributes.lock();
+        attributes.ctime = now;
+        attributes.nlink = attributes.nlink.saturating_add_signed(links);
+    }
+
+    /// Notes that this node lost its name: for a directory, that it is gone.
+    fn unlinked(&self) {
+        if self.kind == FileKind::Directory {
+            self.attributes.lock().nlink = 0;
+        } else {
+            self.relink(-1);
+        }
+    }
+
+    /// Closes an empty directory for good, so that nothing can be made in it; ENOTEMPTY.
+    fn bury(&self) -> SysResult<()> {
+        let mut inside = self.directory()?.lock();
+        if inside.len() > 0 {
+            return Err(Errno::ENOTEMPTY);
+        }
+        inside.dead = true;
+        Ok(())
+    }
+
+    /// How a move of a directory changes its parents' link counts.
+    fn dir_links(&self) -> i32 {
+        i32::from(self.kind == FileKind::Directory)
+    }
+
+    fn set_parent(&self, parent: &Self) {
+        if let Content::Directory(directory) = &self.content {
+            directory.lock().parent = parent.me.clone();
+        }
+    }
+
+    pub(super) fn ino(&self) -> u64 {
+        self.ino
+    }
+
+    /// The number of "..": the parent's, or its own at the root.
+    pub(super) fn parent_ino(&self) -> u64 {
+        let parent = self.directory().map(|directory| directory.lock().parent.upgrade());
+        parent.ok().flatten().map_or(self.ino, |parent| parent.ino)
+    }
+
+    /// Up to `count` entries from `position` on: position, name, number, kind.
+    pub(super) fn entries(&self, position: u64, count: usize) -> SysResult<Vec<(u64, Arc<[u8]>, Arc<Self>)>> {
+        Ok(self.directory()?.lock().window(position, count))
+    }
+
+    /// Reads and notes the access (relatime: when the old access is not after the last change).
+    pub(super) fn read(&self, buf: &mut [u8], offset: u64, flags: OpenFlags) -> SysResult<usize> {
+        let done = self.data()?.read().read(buf, offset)?;
+        if !flags.contains(OpenFlags::NOATIME) {
+            let mut attributes = self.attributes.lock();
+            if attributes.atime <= attributes.mtime || attributes.atime <= attributes.ctime {
+                attributes.atime = self.shared.now();
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes at `offset`, or at the end with O_APPEND; how much, and the position after it.
+    pub(super) fn write(&self, buf: &[u8], offset: u64, flags: OpenFlags) -> SysResult<(usize, u64)> {
+        let mut data = self.data()?.write();
+        let offset = if flags.contains(OpenFlags::APPEND) { data.size() } else { offset };
+        if buf.is_empty() {
+            return Ok((0, offset));
+        }
+        let grows = offset.saturating_add(buf.len() as u64) > data.size();
+        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) || grows && self.sealed(F_SEAL_GROW) {
+            return Err(Errno::EPERM);
+        }
+        let done = data.write(&self.shared, buf, offset)?;
+        drop(data);
+        self.touch_data();
+        Ok((done, offset + done as u64))
+    }
+
+    /// Notes a change of the bytes; drops set-id bits as a write by others does (file_remove_privs).
+    fn touch_data(&self) {
+        let now = self.shared.now();
+        let mut attributes = self.attributes.lock();
+        attributes.mtime = now;
+        attributes.ctime = now;
+    }
+
+    pub(super) fn resize(&self, size: u64) -> SysResult<()> {
+        let mut data = self.data()?.write();
+        let forbidden = match size.cmp(&data.size()) {
+            std::cmp::Ordering::Less => F_SEAL_SHRINK,
+            std::cmp::Ordering::Equal => 0,
+            std::cmp::Ordering::Greater => F_SEAL_GROW,
+        };
+        if self.sealed(forbidden) {
+            return Err(Errno::EPERM);
+        }
+        data.set_size(&self.shared, size)?;
+        drop(data);
+        self.touch_data();
+        Ok(())
+    }
+
+    /// Runs `change` on the bytes of a file that may be written, and notes the change.
+    pub(super) fn change_data(
+        &self,
+        change: impl FnOnce(&mut Data, &Shared) -> SysResult<()>,
+    ) -> SysResult<()> {
+        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) {
+            return Err(Errno::EPERM);
+        }
+        change(&mut self.data()?.write(), &self.shared)?;
+        self.touch_data();
+        Ok(())
+    }
+
+    pub(super) fn with_data<T>(&self, look: impl FnOnce(&mut Data) -> SysResult<T>) -> SysResult<T> {
+        look(&mut self.data()?.write())
+    }
+
+    /// Whether a shared writable mapping is allowed.
+    pub(super) fn check_mapping(&self) -> SysResult<()> {
+        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    fn size_and_pages(&self) -> (u64, u64) {
+        match &self.content {
+            Content::Regular { data, .. } => {
+                let data = data.read();
+                (data.size(), data.pages())
+            }
+            Content::Directory(directory) => ((directory.lock().len() as u64 + 2) * DIRENT_SIZE, 0),
+            Content::Symlink(target) => (target.len() as u64, 0),
+            Content::Special { .. } => (0, 0),
+        }
+    }
+
+    fn rename_into(&self, name: &[u8], to: &Self, new_name: &[u8], mode: RenameMode) -> SysResult<()> {
+        let source = Arc::clone(self.directory()?.lock().get(name)?);
+        let target = to.directory()?.lock().get(new_name).map(Arc::clone).ok();
+        match (&target, mode) {
+            (None, RenameMode::Exchange) => return Err(Errno::ENOENT),
+            (Some(_), RenameMode::NoReplace) => return Err(Errno::EEXIST),
+            (Some(target), RenameMode::Exchange) => {
+                self.directory()?.lock().replace(name, Arc::clone(target))?;
+                to.directory()?.lock().replace(new_name, Arc::clone(&source))?;
+                target.set_parent(self);
+                source.set_parent(to);
+                let change = target.dir_links() - source.dir_links();
+                self.touch_directory(change);
+                to.touch_directory(-change);
+                target.relink(0);
+                source.relink(0);
+                return Ok(());
+            }
+            (Some(target), RenameMode::Replace) => {
+                if target.kind == FileKind::Directory {
+                    target.bury()?;
+                }
+                to.directory()?.lock().replace(new_name, Arc::clone(&source))?;
+                target.unlinked();
+                to.touch_directory(-target.dir_links());
+            }
+            (None, _) => to.directory()?.lock().insert(new_name, Arc::clone(&source))?,
+        }
+        drop(self.directory()?.lock().remove(name)?);
+        source.set_parent(to);
+        self.touch_directory(-source.dir_links());
+        to.touch_directory(source.dir_links());
+        source.relink(0);
+        Ok(())
+    }
+}
+
+impl Inode for TmpInode {
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn metadata(&self) -> SysResult<Metadata> {
+        let (size, pages) = self.size_and_pages();
+        let rdev = if let Content::Special { rdev, .. } = self.content { rdev } else { 0 };
+        let attributes = self.attributes.lock();
+        Ok(Metadata {
+            dev: self.shared.dev,
+            ino: self.ino,
+            mode: attributes.mode,
+            nlink: attributes.nlink,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            rdev,
+            size,
+            blocks: pages * (PAGE_SIZE / 512),
+            block_size: PAGE_SIZE as u32,
+            atime: attributes.atime,
+            mtime: attributes.mtime,
+            ctime: attributes.ctime,
+            btime: Some(self.btime),
+        })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn set_attributes(&self, change: &SetAttributes) -> SysResult<()> {
+        if let Some(size) = change.size {
+            self.resize(size)?;
+        }
+        let now = self.shared.now();
+        let mut attributes = self.attributes.lock();
+        if let Some(mode) = change.mode {
+            attributes.mode = self.kind.mode_bits() | mode & 0o7777;
+        }
+        attributes.uid = change.uid.unwrap_or(attributes.uid);
+        attributes.gid = change.gid.unwrap_or(attributes.gid);
+        attributes.atime = change.atime.unwrap_or(attributes.atime);
+        attributes.mtime = change.mtime.unwrap_or(attributes.mtime);
+        attributes.ctime = now;
+        Ok(())
+    }
+
+    fn lookup(&self, name: &[u8], _who: &dyn Caller) -> SysResult<Arc<dyn Inode>> {
+        let found = Arc::clone(self.directory()?.lock().get(name)?);
+        Ok(found)
+    }
+
+    fn create(&self, name: &[u8], node: &NewNode<'_>) -> SysResult<Arc<dyn Inode>> {
+        let parent = self.me.upgrade().ok_or(Errno::ENOENT)?;
+        let inode = Self::new(&self.shared, node, Some(&parent))?;
+        self.directory()?.lock().insert(name, Arc::clone(&inode))?;
+        self.touch_directory(inode.dir_links());
+        Ok(inode)
+    }
+
+    fn create_unnamed(&self, node: &NewNode<'_>) -> SysResult<Arc<dyn Inode>> {
+        self.directory()?;
+        Ok(Self::new_unnamed(&self.shared, node)?)
+    }
+
+    fn link(&self, name: &[u8], target: &dyn Inode) -> SysResult<()> {
+        let target = Self::of(target)?;
+        if !Arc::ptr_eq(&target.shared, &self.shared) {
+            return Err(Errno::EXDEV);
+        }
+        if target.kind == FileKind::Directory {
+            return Err(Errno::EPERM);
+        }
+        let target = target.me.upgrade().ok_or(Errno::ENOENT)?;
+        self.directory()?.lock().insert(name, Arc::clone(&target))?;
+        target.relink(1);
+        self.touch_directory(0);
+        Ok(())
+    }
+
+    fn unlink(&self, name: &[u8]) -> SysResult<()> {
+        let mut directory = self.directory()?.lock();
+        if directory.get(name)?.kind == FileKind::Directory {
+            return Err(Errno::EISDIR);
+        }
+        let gone = directory.remove(name)?;
+        drop(directory);
+        gone.unlinked();
+        self.touch_directory(0);
+        Ok(())
+    }
+
+    fn rmdir(&self, name: &[u8]) -> SysResult<()> {
+        let child = Arc::clone(self.directory()?.lock().get(name)?);
+        child.bury()?;
+        drop(self.directory()?.lock().remove(name)?);
+        child.unlinked();
+        self.touch_directory(-1);
+        Ok(())
+    }
+
+    fn rename(
+        &self,
+        name: &[u8],
+        new_parent: &dyn Inode,
+        new_name: &[u8],
+        mode: RenameMode,
+    ) -> SysResult<()> {
+        self.rename_into(name, Self::of(new_parent)?, new_name, mode)
+    }
+
+    fn read_link(&self, _who: &dyn Caller) -> SysResult<LinkTarget> {
+        match &self.content {
+            Content::Symlink(target) => Ok(LinkTarget::Path(target.to_vec())),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn open(&self, flags: OpenFlags, who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
+        let me = self.me.upgrade().ok_or(Errno::ESTALE)?;
+        match &self.content {
+            Content::Regular { .. } => Ok(Arc::new(TmpFile::new(me))),
+            Content::Directory(_) => Ok(Arc::new(TmpDir::new(me))),
+            Content::Symlink(_) => Err(Errno::ELOOP),
+            Content::Special { node, .. } => node.open(&self.shared.devices, self, flags, who),
+        }
+    }
+
+    fn get_xattr(&self, name: &[u8]) -> SysResult<Vec<u8>> {
+        if name.starts_with(b"system.") {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.xattrs.lock().get(name)
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> SysResult<()> {
+        self.xattrs.lock().set(name, value, flags)?;
+        self.relink(0);
+        Ok(())
+    }
+
+    fn list_xattr(&self) -> SysResult<Vec<u8>> {
+        Ok(self.xattrs.lock().list())
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> SysResult<()> {
+        self.xattrs.lock().remove(name)?;
+        self.relink(0);
+        Ok(())
+    }
+}
+
+impl Drop for TmpInode {
+    fn drop(&mut self) {
+        self.shared.drop_ino();
+        match &mut self.content {
+            Content::Regular { data, .. } => self.shared.uncharge(data.get_mut().pages()),
+            Content::Directory(directory) => {
+                // A tree can be deeper than the stack: take it apart level by level.
+                let mut pending = directory.get_mut().take_all();
+                while let Some(inode) = pending.pop() {
+                    if let Some(mut inode) = Arc::into_inner(inode)
+                        && let Content::Directory(directory) = &mut inode.content
+                    {
+                        pending.append(&mut directory.get_mut().take_all());
+                    }
+                }
+            }
+            Content::Symlink(_) | Content::Special { .. } => {}
+        }
+    }
+}

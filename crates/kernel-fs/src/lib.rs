@@ -4,9 +4,13 @@
 
 pub mod epoll;
 pub mod eventfd;
+pub mod hostfs;
 pub mod pipe;
 pub mod timerfd;
+pub mod tmpfs;
 pub mod tty;
 
+#[cfg(test)]
+mod fs_test;
 #[cfg(test)]
 mod io_test;

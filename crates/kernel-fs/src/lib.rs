@@ -6,6 +6,8 @@ pub mod epoll;
 pub mod eventfd;
 pub mod hostfs;
 pub mod pipe;
+pub mod proc;
+mod pseudo;
 pub mod timerfd;
 pub mod tmpfs;
 pub mod tty;

@@ -1,0 +1,71 @@
+//! Machine-wide files that never change.
+
+use abi_linux::SysResult;
+use kernel_base::caller::Caller;
+
+use super::{Proc, Row, row};
+use crate::pseudo::TreeBuilder;
+
+/// Files with fixed text, by path.
+static TEXTS: &[(&str, &str)] = &[
+    ("filesystems", FILESYSTEMS),
+    ("devices", DEVICES),
+    ("cmdline", "palisade\n"),
+    ("partitions", "major minor  #blocks  name\n\n"),
+    ("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+    ("modules", ""),
+    ("diskstats", ""),
+    ("locks", ""),
+    ("consoles", ""),
+    ("misc", ""),
+    ("interrupts", ""),
+    ("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
+    ("tty/drivers", TTY_DRIVERS),
+    ("tty/ldiscs", "n_tty       0\n"),
+    ("pressure/cpu", PRESSURE),
+    ("pressure/io", PRESSURE),
+    ("pressure/memory", PRESSURE),
+    (
+        "sysvipc/msg",
+        "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n",
+    ),
+    ("sysvipc/sem", "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"),
+    (
+        "sysvipc/shm",
+        "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n",
+    ),
+];
+
+const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevtmpfs\n\
+    nodev\tsockfs\nnodev\tpipefs\nnodev\tdevpts\nnodev\toverlay\nnodev\tmqueue\n";
+
+const DEVICES: &str = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n\
+    128 ptm\n136 pts\n\nBlock devices:\n";
+
+const TTY_DRIVERS: &str = "\
+/dev/tty             /dev/tty        5       0 system:/dev/tty
+/dev/console         /dev/console    5       1 system:console
+/dev/ptmx            /dev/ptmx       5       2 system
+pty_slave            /dev/pts      136 0-1048575 pty:slave
+pty_master           /dev/ptm      128 0-1048575 pty:master
+";
+
+const PRESSURE: &str = "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n\
+    full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+
+/// Files that refuse.
+pub(super) static FILES: &[Row] = &[row("sysrq-trigger", 0o200, refused), row("kmsg", 0o400, refused)];
+
+fn refused(_proc: &Proc, _who: &dyn Caller, _out: &mut Vec<u8>) -> SysResult<()> {
+    Err(abi_linux::Errno::EPERM)
+}
+
+/// Adds the fixed files.
+pub(super) fn add(tree: &mut TreeBuilder) {
+    for (path, text) in TEXTS {
+        tree.fixed(path, *text);
+    }
+    tree.directory("fs");
+    tree.directory("driver");
+    tree.directory("bus");
+}

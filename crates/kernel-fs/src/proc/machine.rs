@@ -1,0 +1,87 @@
+//! Files that show the machine: the host's numbers, with the container's time of boot.
+
+use abi_linux::SysResult;
+use abi_linux::time::NSEC_PER_SEC;
+use kernel_base::caller::Caller;
+use platform_api::HostFile;
+
+use super::{Proc, Row, host, row};
+use crate::pseudo::text;
+
+pub(super) static FILES: &[Row] = &[
+    row("cpuinfo", 0o444, cpuinfo),
+    row("meminfo", 0o444, meminfo),
+    row("stat", 0o444, stat),
+    row("vmstat", 0o444, vmstat),
+    row("uptime", 0o444, uptime),
+    row("loadavg", 0o444, loadavg),
+    row("version", 0o444, version),
+];
+
+fn cpuinfo(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.append(&mut host::machine_file(&proc.kernel, HostFile::Cpuinfo)?);
+    Ok(())
+}
+
+fn meminfo(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.append(&mut host::machine_file(&proc.kernel, HostFile::Meminfo)?);
+    Ok(())
+}
+
+fn vmstat(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.append(&mut host::machine_file(&proc.kernel, HostFile::Vmstat)?);
+    Ok(())
+}
+
+/// fs/proc/stat.c show_stat: the host's CPU times; interrupts have no numbers of their own here.
+fn stat(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    let text = host::machine_file(&proc.kernel, HostFile::Stat)?;
+    for line in host::lines(&text) {
+        let name = host::words(line).next().unwrap_or_default();
+        if name.starts_with(b"cpu") || name == b"ctxt" {
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        } else if name == b"intr" || name == b"softirq" {
+            // The sum alone: the rest would list the host's devices.
+            let sum = host::words(line).nth(1).and_then(host::number).unwrap_or(0);
+            text!(out, "{} {sum}\n", if name == b"intr" { "intr" } else { "softirq" });
+        }
+    }
+    let processes = proc.kernel.processes();
+    let last = processes.last().map_or(0, |process| process.pid);
+    let boot = proc.boot_realtime_ns / NSEC_PER_SEC;
+    text!(out, "btime {boot}\nprocesses {last}\nprocs_running 1\nprocs_blocked 0\n");
+    Ok(())
+}
+
+/// Seconds since the container's boot, and the idle time of all CPUs in that span, if they have been as
+/// idle as they were since the host's boot.
+fn uptime(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    let up = proc.uptime_ns() / (NSEC_PER_SEC / 100);
+    let text = host::machine_file(&proc.kernel, HostFile::Uptime)?;
+    let mut words = host::lines(&text).next().unwrap_or_default().split(|&b| b == b' ').map(host::hundredths);
+    let (host_up, host_idle) = (words.next().flatten().unwrap_or(0), words.next().flatten().unwrap_or(0));
+    let idle = u128::from(host_idle) * u128::from(up) / u128::from(host_up.max(1));
+    text!(out, "{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / 100, idle % 100);
+    Ok(())
+}
+
+/// The host's averages; the counts and the last id are the container's.
+fn loadavg(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    let text = host::machine_file(&proc.kernel, HostFile::Loadavg)?;
+    for average in host::words(host::lines(&text).next().unwrap_or_default()).take(3) {
+        out.extend_from_slice(average);
+        out.push(b' ');
+    }
+    let processes = proc.kernel.processes();
+    let threads: usize = processes.iter().map(|process| process.tasks().len()).sum();
+    let last = processes.last().map_or(0, |process| process.pid);
+    text!(out, "1/{threads} {last}\n");
+    Ok(())
+}
+
+fn version(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    let (release, version) = (&proc.options.release, &proc.options.version);
+    text!(out, "Linux version {release} (palisade@palisade) (rustc) {version}\n");
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! mounts, mountinfo and mountstats (fs/proc_namespace.c): the mounts below a process's root.
+
+use std::sync::Arc;
+
+use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
+use kernel_vfs::dentry::Dentry;
+use kernel_vfs::mount::{Mount, MountFlags};
+use kernel_vfs::path::Path;
+
+use super::Target;
+use crate::pseudo::text;
+
+/// Per-mount options by flag (show_mnt_opts).
+const OPTIONS: [(MountFlags, &str); 7] = [
+    (MountFlags::NOSUID, ",nosuid"),
+    (MountFlags::NODEV, ",nodev"),
+    (MountFlags::NOEXEC, ",noexec"),
+    (MountFlags::NOATIME, ",noatime"),
+    (MountFlags::NODIRATIME, ",nodiratime"),
+    (MountFlags::RELATIME, ",relatime"),
+    (MountFlags::NOSYMFOLLOW, ",nosymfollow"),
+];
+
+/// A mount that the process can reach, and where.
+struct Seen {
+    mount: Arc<Mount>,
+    point: Vec<u8>,
+}
+
+fn seen(target: &Target) -> SysResult<Vec<Seen>> {
+    let root = target.process.fs.lock().root.clone();
+    let mounts = target.proc.mounts.upgrade().ok_or(Errno::EINVAL)?.list();
+    let below = mounts.into_iter().filter_map(|mount| {
+        let top = Path::new(Arc::clone(&mount), Arc::clone(mount.root()));
+        // The root directory may lie inside its mount (chroot): the mount is shown as "/" then.
+        let holds_root = Arc::ptr_eq(&mount, &root.mount);
+        (holds_root || top.is_below(&root)).then(|| {
+            let point = if holds_root { b"/".to_vec() } else { top.display(&root) };
+            Seen { mount, point }
+        })
+    });
+    Ok(below.collect())
+}
+
+/// Octal escapes for what separates fields (seq_escape).
+fn escaped(out: &mut Vec<u8>, text: &[u8], special: &[u8]) {
+    for &byte in text {
+        if special.contains(&byte) {
+            text!(out, "\\{byte:03o}");
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+const SEPARATORS: &[u8] = b" \t\n\\";
+const SEPARATORS_AND_HASH: &[u8] = b" \t\n\\#";
+
+fn source(mount: &Mount) -> &[u8] {
+    if mount.source().is_empty() { b"none" } else { mount.source() }
+}
+
+fn access(mount: &Mount) -> &'static str {
+    if mount.flags().contains(MountFlags::RDONLY) { "ro" } else { "rw" }
+}
+
+fn mount_options(mount: &Mount, out: &mut Vec<u8>) {
+    for (flag, option) in OPTIONS {
+        if mount.flags().contains(flag) {
+            out.extend_from_slice(option.as_bytes());
+        }
+    }
+}
+
+fn filesystem_options(mount: &Mount, out: &mut Vec<u8>) {
+    let options = mount.superblock().show_options();
+    if !options.is_empty() {
+        out.push(b',');
+        escaped(out, options.as_bytes(), b" \t\n");
+    }
+}
+
+pub(super) fn mounts(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    for Seen { mount, point } in seen(target)? {
+        escaped(out, source(&mount), SEPARATORS_AND_HASH);
+        out.push(b' ');
+        escaped(out, &point, SEPARATORS_AND_HASH);
+        text!(out, " {} {}", mount.superblock().fs_type(), access(&mount));
+        filesystem_options(&mount, out);
+        mount_options(&mount, out);
+        text!(out, " 0 0\n");
+    }
+    Ok(())
+}
+
+/// The path of a dentry within its filesystem.
+fn path_in_filesystem(dentry: &Arc<Dentry>) -> Vec<u8> {
+    let mut names = Vec::new();
+    let mut here = Arc::clone(dentry);
+    while let Some(parent) = here.parent() {
+        names.push(here.name());
+        here = parent;
+    }
+    let mut path = Vec::new();
+    for name in names.iter().rev() {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    if path.is_empty() { b"/".to_vec() } else { path }
+}
+
+/// Major and minor of stat(2)'s device number (makedev(3)).
+fn device(dev: u64) -> (u64, u64) {
+    let major = dev >> 8 & 0xfff | dev >> 32 & !0xfff;
+    let minor = dev & 0xff | dev >> 12 & 0xffff_ff00;
+    (major, minor)
+}
+
+pub(super) fn mountinfo(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    for Seen { mount, point } in seen(target)? {
+        let parent = mount.place().map_or(mount.id(), |(parent, _)| parent.id());
+        let (major, minor) = device(mount.superblock().dev());
+        text!(out, "{} {parent} {major}:{minor} ", mount.id());
+        escaped(out, &path_in_filesystem(mount.root()), SEPARATORS);
+        out.push(b' ');
+        escaped(out, &point, SEPARATORS);
+        text!(out, " {}", access(&mount));
+        mount_options(&mount, out);
+        text!(out, " - {} ", mount.superblock().fs_type());
+        escaped(out, source(&mount), SEPARATORS_AND_HASH);
+        text!(out, " {}", access(&mount));
+        filesystem_options(&mount, out);
+        out.push(b'\n');
+    }
+    Ok(())
+}
+
+pub(super) fn mountstats(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    for Seen { mount, point } in seen(target)? {
+        text!(out, "device ");
+        escaped(out, source(&mount), SEPARATORS_AND_HASH);
+        text!(out, " mounted on ");
+        escaped(out, &point, SEPARATORS_AND_HASH);
+        text!(out, " with fstype {}\n", mount.superblock().fs_type());
+    }
+    Ok(())
+}

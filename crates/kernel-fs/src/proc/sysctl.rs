@@ -1,0 +1,217 @@
+//! /proc/sys (proc_sys(5)): fixed values, and the container's names.
+
+use std::sync::Arc;
+
+use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
+use kernel_base::cred::{CAP_LAST, Cap};
+use kernel_task::Kernel;
+
+use super::{Proc, Row, row};
+use crate::pseudo::{Content, TreeBuilder, text};
+
+/// Longest host or domain name (__NEW_UTS_LEN).
+const UTS_LEN: usize = 64;
+
+pub(super) static FILES: &[Row] = &[
+    Row { path: "sys/kernel/hostname", mode: 0o644, show: hostname, store: Some(set_hostname) },
+    Row { path: "sys/kernel/domainname", mode: 0o644, show: domainname, store: Some(set_domainname) },
+    row("sys/kernel/osrelease", 0o444, osrelease),
+    row("sys/kernel/version", 0o444, version),
+    row("sys/kernel/cap_last_cap", 0o444, cap_last_cap),
+    row("sys/kernel/random/boot_id", 0o444, boot_id),
+    row("sys/kernel/random/uuid", 0o444, fresh_uuid),
+];
+
+/// Values that nobody can change: path below /proc/sys, permission bits, text. Writing those with a write
+/// bit answers EPERM.
+static VALUES: &[(&str, u32, &str)] = &[
+    ("kernel/ostype", 0o444, "Linux"),
+    ("kernel/arch", 0o444, "x86_64"),
+    ("kernel/pid_max", 0o644, "4194304"),
+    ("kernel/threads-max", 0o644, "65536"),
+    ("kernel/ngroups_max", 0o444, "65536"),
+    ("kernel/overflowuid", 0o644, "65534"),
+    ("kernel/overflowgid", 0o644, "65534"),
+    ("kernel/core_pattern", 0o644, "core"),
+    ("kernel/core_uses_pid", 0o644, "0"),
+    ("kernel/randomize_va_space", 0o644, "2"),
+    ("kernel/panic", 0o644, "0"),
+    ("kernel/panic_on_oops", 0o644, "0"),
+    ("kernel/printk", 0o644, "4\t4\t1\t7"),
+    ("kernel/tainted", 0o644, "0"),
+    ("kernel/dmesg_restrict", 0o644, "1"),
+    ("kernel/kptr_restrict", 0o644, "2"),
+    ("kernel/perf_event_paranoid", 0o644, "4"),
+    ("kernel/unprivileged_bpf_disabled", 0o644, "2"),
+    ("kernel/io_uring_disabled", 0o644, "2"),
+    ("kernel/sched_rt_period_us", 0o644, "1000000"),
+    ("kernel/sched_rt_runtime_us", 0o644, "950000"),
+    ("kernel/sched_autogroup_enabled", 0o644, "0"),
+    ("kernel/numa_balancing", 0o644, "0"),
+    ("kernel/seccomp/actions_avail", 0o444, "kill_process kill_thread trap errno user_notif trace log allow"),
+    ("kernel/msgmax", 0o644, "8192"),
+    ("kernel/msgmnb", 0o644, "16384"),
+    ("kernel/msgmni", 0o644, "32000"),
+    ("kernel/sem", 0o644, "32000\t1024000000\t500\t32000"),
+    ("kernel/shmall", 0o644, "18446744073692774399"),
+    ("kernel/shmmax", 0o644, "18446744073692774399"),
+    ("kernel/shmmni", 0o644, "4096"),
+    ("kernel/pty/max", 0o644, "4096"),
+    ("kernel/pty/nr", 0o444, "0"),
+    ("kernel/random/entropy_avail", 0o444, "256"),
+    ("kernel/random/poolsize", 0o444, "256"),
+    ("kernel/keys/maxkeys", 0o644, "200"),
+    ("kernel/yama/ptrace_scope", 0o644, "1"),
+    ("vm/overcommit_memory", 0o644, "0"),
+    ("vm/overcommit_ratio", 0o644, "50"),
+    ("vm/overcommit_kbytes", 0o644, "0"),
+    ("vm/max_map_count", 0o644, "65530"),
+    ("vm/mmap_min_addr", 0o644, "65536"),
+    ("vm/swappiness", 0o644, "60"),
+    ("vm/dirty_ratio", 0o644, "20"),
+    ("vm/dirty_background_ratio", 0o644, "10"),
+    ("vm/min_free_kbytes", 0o644, "67584"),
+    ("vm/nr_hugepages", 0o644, "0"),
+    ("vm/nr_overcommit_hugepages", 0o644, "0"),
+    ("vm/panic_on_oom", 0o644, "0"),
+    ("vm/oom_kill_allocating_task", 0o644, "0"),
+    ("vm/vfs_cache_pressure", 0o644, "100"),
+    ("vm/zone_reclaim_mode", 0o644, "0"),
+    ("vm/page-cluster", 0o644, "3"),
+    ("vm/legacy_va_layout", 0o644, "0"),
+    ("vm/unprivileged_userfaultfd", 0o644, "0"),
+    ("fs/file-max", 0o644, "9223372036854775807"),
+    ("fs/file-nr", 0o444, "0\t0\t9223372036854775807"),
+    ("fs/nr_open", 0o644, "1048576"),
+    ("fs/inode-nr", 0o444, "0\t0"),
+    ("fs/dentry-state", 0o444, "0\t0\t45\t0\t0\t0"),
+    ("fs/pipe-max-size", 0o644, "1048576"),
+    ("fs/pipe-user-pages-hard", 0o644, "0"),
+    ("fs/pipe-user-pages-soft", 0o644, "16384"),
+    ("fs/lease-break-time", 0o644, "45"),
+    ("fs/leases-enable", 0o644, "1"),
+    ("fs/mount-max", 0o644, "4096"),
+    ("fs/aio-max-nr", 0o644, "65536"),
+    ("fs/aio-nr", 0o444, "0"),
+    ("fs/overflowuid", 0o644, "65534"),
+    ("fs/overflowgid", 0o644, "65534"),
+    ("fs/protected_fifos", 0o644, "1"),
+    ("fs/protected_hardlinks", 0o644, "1"),
+    ("fs/protected_regular", 0o644, "1"),
+    ("fs/protected_symlinks", 0o644, "1"),
+    ("fs/suid_dumpable", 0o644, "0"),
+    ("fs/epoll/max_user_watches", 0o644, "1048576"),
+    ("fs/inotify/max_queued_events", 0o644, "16384"),
+    ("fs/inotify/max_user_instances", 0o644, "128"),
+    ("fs/inotify/max_user_watches", 0o644, "65536"),
+    ("fs/mqueue/msg_max", 0o644, "10"),
+    ("fs/mqueue/msg_default", 0o644, "10"),
+    ("fs/mqueue/msgsize_max", 0o644, "8192"),
+    ("fs/mqueue/msgsize_default", 0o644, "8192"),
+    ("fs/mqueue/queues_max", 0o644, "256"),
+    ("net/core/somaxconn", 0o644, "4096"),
+    ("net/core/rmem_default", 0o644, "212992"),
+    ("net/core/rmem_max", 0o644, "212992"),
+    ("net/core/wmem_default", 0o644, "212992"),
+    ("net/core/wmem_max", 0o644, "212992"),
+    ("net/core/optmem_max", 0o644, "131072"),
+    ("net/core/netdev_max_backlog", 0o644, "1000"),
+    ("net/unix/max_dgram_qlen", 0o644, "512"),
+    ("net/ipv4/ip_local_port_range", 0o644, "32768\t60999"),
+    ("net/ipv4/ip_unprivileged_port_start", 0o644, "1024"),
+    ("net/ipv4/ip_forward", 0o644, "0"),
+    ("net/ipv4/tcp_rmem", 0o644, "4096\t131072\t6291456"),
+    ("net/ipv4/tcp_wmem", 0o644, "4096\t16384\t4194304"),
+    ("net/ipv4/tcp_fin_timeout", 0o644, "60"),
+    ("net/ipv4/tcp_keepalive_time", 0o644, "7200"),
+    ("net/ipv4/tcp_keepalive_intvl", 0o644, "75"),
+    ("net/ipv4/tcp_keepalive_probes", 0o644, "9"),
+    ("net/ipv4/tcp_syncookies", 0o644, "1"),
+    ("net/ipv4/tcp_congestion_control", 0o644, "cubic"),
+    ("net/ipv4/ping_group_range", 0o644, "1\t0"),
+];
+
+/// Adds the fixed values.
+pub(super) fn add(tree: &mut TreeBuilder) {
+    for (path, mode, value) in VALUES {
+        let content: Arc<dyn Content> = Arc::new(crate::pseudo::Fixed(format!("{value}\n").into_bytes()));
+        tree.file(&format!("sys/{path}"), *mode, content);
+    }
+    for empty in ["sys/abi", "sys/debug", "sys/dev", "sys/user"] {
+        tree.directory(empty);
+    }
+}
+
+fn line(out: &mut Vec<u8>, value: &[u8]) {
+    out.extend_from_slice(value);
+    out.push(b'\n');
+}
+
+fn hostname(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, &proc.kernel.uts.read().hostname);
+    Ok(())
+}
+
+fn domainname(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, &proc.kernel.uts.read().domainname);
+    Ok(())
+}
+
+/// A name as sysctl takes it: up to the first NUL or newline, cut to 64 bytes.
+fn uts_name(who: &dyn Caller, data: &[u8]) -> SysResult<Vec<u8>> {
+    if !who.credentials().has(Cap::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    let end = data.iter().position(|&b| b == 0 || b == b'\n').unwrap_or(data.len()).min(UTS_LEN);
+    Ok(data.get(..end).unwrap_or_default().to_vec())
+}
+
+fn set_hostname(proc: &Proc, who: &dyn Caller, data: &[u8]) -> SysResult<()> {
+    let name = uts_name(who, data)?;
+    proc.kernel.uts.write().hostname = name;
+    Ok(())
+}
+
+fn set_domainname(proc: &Proc, who: &dyn Caller, data: &[u8]) -> SysResult<()> {
+    let name = uts_name(who, data)?;
+    proc.kernel.uts.write().domainname = name;
+    Ok(())
+}
+
+fn osrelease(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, proc.options.release.as_bytes());
+    Ok(())
+}
+
+fn version(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, proc.options.version.as_bytes());
+    Ok(())
+}
+
+fn cap_last_cap(_proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    text!(out, "{CAP_LAST}\n");
+    Ok(())
+}
+
+fn boot_id(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, proc.boot_id.as_bytes());
+    Ok(())
+}
+
+fn fresh_uuid(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, uuid(&proc.kernel).as_bytes());
+    Ok(())
+}
+
+/// A random version-4 UUID (lib/uuid.c generate_random_uuid).
+pub(super) fn uuid(kernel: &Kernel) -> String {
+    let mut bytes = [0; 16];
+    if let Err(error) = kernel.platform.random(&mut bytes) {
+        tracing::warn!(%error, "no random bytes for a UUID");
+    }
+    let bits = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
+    let (a, b, c) = (bits >> 96, bits >> 80 & 0xffff, bits >> 64 & 0xffff);
+    let (d, e) = (bits >> 48 & 0xffff, bits & 0xffff_ffff_ffff);
+    format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+}

@@ -2,6 +2,8 @@
 //! and epoll. They implement the traits of kernel-vfs and know processes through `Caller` alone.
 #![forbid(unsafe_code)]
 
+pub mod dev;
+pub mod devpts;
 pub mod epoll;
 pub mod eventfd;
 pub mod hostfs;

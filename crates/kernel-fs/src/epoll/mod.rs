@@ -171,12 +171,14 @@ impl Epoll {
 
     /// Listens with the item's present interest; it is ready at once when the file is.
     fn listen(&self, file: &Arc<File>, key: Key) {
-        let Some(queue) = file.ops.wait_queue() else { return };
-        let interest = self.state.lock().items.get(&key).map_or(Events::empty(), |item| item.events);
-        let link = Arc::new(Link { epoll: Weak::clone(&self.me), key });
-        let wait_key = queue.add_listener(interest.difference(PRIVATE), link);
-        if let Some(item) = self.state.lock().items.get_mut(&key) {
-            item.wait_key = Some(wait_key);
+        // Files that are always ready have no queue (/dev/random).
+        if let Some(queue) = file.ops.wait_queue() {
+            let interest = self.state.lock().items.get(&key).map_or(Events::empty(), |item| item.events);
+            let link = Arc::new(Link { epoll: Weak::clone(&self.me), key });
+            let wait_key = queue.add_listener(interest.difference(PRIVATE), link);
+            if let Some(item) = self.state.lock().items.get_mut(&key) {
+                item.wait_key = Some(wait_key);
+            }
         }
         let now = file.ops.poll();
         if !now.is_empty() {

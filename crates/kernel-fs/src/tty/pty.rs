@@ -134,6 +134,12 @@ impl Pty {
         self.index
     }
 
+    /// Whether its master is gone.
+    #[must_use]
+    pub fn is_hung_up(&self) -> bool {
+        self.state.lock().hung_up
+    }
+
     /// Runs `change`, then hands waiting input on, raises what that raises, and wakes both sides.
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();

@@ -9,6 +9,7 @@ pub mod errno;
 pub mod fs;
 pub mod layouts;
 pub mod names;
+pub mod process;
 pub mod signal;
 pub mod time;
 

@@ -10,10 +10,16 @@ mod engine;
 mod fd;
 mod file;
 mod gate;
+mod ids;
 mod io;
+mod loader;
 mod mem;
 mod path;
+mod process;
+mod sched;
 mod stub;
+mod system;
+mod time;
 
 pub mod strace;
 

@@ -19,6 +19,7 @@ pub mod itimer;
 pub mod kernel;
 pub mod kill;
 pub mod limits;
+pub mod machine;
 pub mod process;
 pub mod signals;
 pub mod task;

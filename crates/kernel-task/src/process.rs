@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use abi_linux::SysResult;
 use kernel_base::cred::Credentials;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_vfs::path::Path;
@@ -125,6 +126,16 @@ impl Process {
     /// Replaces the credentials.
     pub fn set_credentials(&self, credentials: Credentials) {
         *self.credentials.write() = Arc::new(credentials);
+    }
+
+    /// Replaces the credentials by what `rule` makes of them, as one step; a refusal changes nothing.
+    pub fn change_credentials(
+        &self,
+        rule: impl FnOnce(&Credentials) -> SysResult<Credentials>,
+    ) -> SysResult<()> {
+        let mut present = self.credentials.write();
+        *present = Arc::new(rule(&present)?);
+        Ok(())
     }
 
     /// Process group id.

@@ -43,6 +43,8 @@ const MAX_INTERPRETERS: usize = 5;
 pub enum ExecTarget<'a> {
     /// A path from `at` (None: the working directory).
     Path { at: Option<&'a Path>, path: &'a [u8], flags: WalkFlags },
+    /// As `Path`, by another name for AT_EXECFN and `#!` (execveat with a directory).
+    PathNamed { at: Option<&'a Path>, path: &'a [u8], flags: WalkFlags, name: &'a [u8] },
     /// An open file (execveat with AT_EMPTY_PATH); `name` is "/dev/fd/N".
     File { file: &'a Arc<File>, name: &'a [u8] },
 }
@@ -95,6 +97,9 @@ impl Task {
         let (path, name) = match *target {
             ExecTarget::Path { at, path, flags } => {
                 (self.with_walk(|walk| walk.resolve(at, path, flags))?, path)
+            }
+            ExecTarget::PathNamed { at, path, flags, name } => {
+                (self.with_walk(|walk| walk.resolve(at, path, flags))?, name)
             }
             ExecTarget::File { file, name } => (file.path.clone(), name),
         };

@@ -1,0 +1,73 @@
+//! Group ids (credentials(7)).
+
+use abi_linux::{Errno, SysResult};
+use kernel_base::user::UserRef;
+use kernel_task::credentials::{self, NGROUPS_MAX};
+
+use crate::cx::Cx;
+
+/// getgid(2).
+pub(crate) fn sys_getgid(cx: &Cx) -> SysResult<u32> {
+    Ok(cx.process.credentials().rgid)
+}
+
+/// getegid(2).
+pub(crate) fn sys_getegid(cx: &Cx) -> SysResult<u32> {
+    Ok(cx.process.credentials().egid)
+}
+
+/// setgid(2).
+pub(crate) fn sys_setgid(cx: &Cx, gid: u32) -> SysResult<()> {
+    cx.process.change_credentials(|old| credentials::set_gid(old, gid))
+}
+
+/// setregid(2).
+pub(crate) fn sys_setregid(cx: &Cx, rgid: u32, egid: u32) -> SysResult<()> {
+    cx.process.change_credentials(|old| credentials::set_regid(old, rgid, egid))
+}
+
+/// setresgid(2).
+pub(crate) fn sys_setresgid(cx: &Cx, rgid: u32, egid: u32, sgid: u32) -> SysResult<()> {
+    cx.process.change_credentials(|old| credentials::set_resgid(old, [rgid, egid, sgid]))
+}
+
+/// getresgid(2).
+pub(crate) fn sys_getresgid(
+    cx: &Cx,
+    rgid: UserRef<u32>,
+    egid: UserRef<u32>,
+    sgid: UserRef<u32>,
+) -> SysResult<()> {
+    let creds = cx.process.credentials();
+    cx.mem().write(rgid, &creds.rgid)?;
+    cx.mem().write(egid, &creds.egid)?;
+    cx.mem().write(sgid, &creds.sgid)
+}
+
+/// setfsgid(2): answers the old one, changed or not.
+pub(crate) fn sys_setfsgid(cx: &Cx, fsgid: u32) -> SysResult<u32> {
+    let old = cx.process.credentials().fsgid;
+    cx.process.change_credentials(|creds| Ok(credentials::set_fsgid(creds, fsgid)))?;
+    Ok(old)
+}
+
+/// getgroups(2). Size 0 asks for the count alone.
+pub(crate) fn sys_getgroups(cx: &Cx, size: i32, list: u64) -> SysResult<usize> {
+    let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
+    let groups = cx.process.credentials().groups.clone();
+    if size > 0 {
+        if groups.len() > size {
+            return Err(Errno::EINVAL);
+        }
+        cx.mem().write_array(UserRef::new(list), &groups)?;
+    }
+    Ok(groups.len())
+}
+
+/// setgroups(2). Permission comes before the list (kernel/groups.c).
+pub(crate) fn sys_setgroups(cx: &Cx, size: i32, list: UserRef<u32>) -> SysResult<()> {
+    credentials::check_set_groups(&cx.process.credentials())?;
+    let size = usize::try_from(size).ok().filter(|&size| size <= NGROUPS_MAX).ok_or(Errno::EINVAL)?;
+    let groups = cx.mem().read_array(list, size)?;
+    cx.process.change_credentials(|old| credentials::set_groups(old, groups))
+}

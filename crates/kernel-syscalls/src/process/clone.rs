@@ -1,0 +1,150 @@
+//! clone(2), fork(2), vfork(2). All flags are registers, so the host can perform what was checked.
+//!
+//! A thread shares everything and a process shares at most its memory: a descriptor table or a working
+//! directory shared between processes is not kept.
+
+use abi_linux::raw::general::{
+    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO, CLONE_NEWCGROUP,
+    CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_PARENT_SETTID,
+    CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL,
+};
+use abi_linux::signal::NSIG;
+use abi_linux::{Errno, SysResult};
+
+use super::check_pointer;
+use crate::cx::{Cx, Outcome};
+use crate::stub;
+
+const NAMESPACES: u32 = CLONE_NEWNS
+    | CLONE_NEWCGROUP
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET;
+/// What threads and processes may ask for.
+const COMMON: u32 = CLONE_VM
+    | CLONE_SETTLS
+    | CLONE_PARENT_SETTID
+    | CLONE_CHILD_SETTID
+    | CLONE_CHILD_CLEARTID
+    | CLONE_SYSVSEM
+    | CLONE_IO
+    | CLONE_DETACHED;
+/// What a thread must share.
+const THREAD: u32 = CLONE_THREAD | CLONE_VM | CLONE_SIGHAND | CLONE_FS | CLONE_FILES;
+
+/// What a clone makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Thread,
+    Process,
+}
+
+fn check(flags: u32) -> SysResult<Made> {
+    // Linux v6.12 kernel/fork.c:copy_process.
+    if flags & CLONE_SIGHAND != 0 && flags & CLONE_VM == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & NAMESPACES != 0 {
+        return Err(Errno::EPERM);
+    }
+    let asked = flags & !CSIGNAL;
+    if flags & CLONE_THREAD != 0 {
+        let exact = asked & THREAD == THREAD && asked & !(THREAD | COMMON) == 0;
+        return if exact { Ok(Made::Thread) } else { Err(Errno::EINVAL) };
+    }
+    let is_plain = asked & !(COMMON | CLONE_VFORK) == 0 && flags & CSIGNAL <= u32::from(NSIG);
+    if is_plain { Ok(Made::Process) } else { Err(Errno::EINVAL) }
+}
+
+/// clone(2). Only the low half of `flags` counts (kernel/fork.c, lower_32_bits).
+pub(crate) fn sys_clone(
+    cx: &Cx,
+    flags: u64,
+    stack: u64,
+    parent_tid: u64,
+    child_tid: u64,
+    tls: u64,
+) -> SysResult<Outcome> {
+    let flags = flags as u32;
+    let made = match check(flags) {
+        Ok(made) => made,
+        Err(errno) => return stub::counted(cx, errno),
+    };
+    check_pointer(stack)?;
+    for (flag, pointer) in [
+        (CLONE_PARENT_SETTID, parent_tid),
+        (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID, child_tid),
+        (CLONE_SETTLS, tls),
+    ] {
+        if flags & flag != 0 {
+            check_pointer(pointer)?;
+        }
+    }
+    match made {
+        Made::Process => cx.prepare_fork(),
+        Made::Thread => {}
+    }
+    Ok(Outcome::Continue)
+}
+
+/// fork(2).
+pub(crate) fn sys_fork(cx: &Cx) -> SysResult<Outcome> {
+    cx.prepare_fork();
+    Ok(Outcome::Continue)
+}
+
+/// vfork(2): the host suspends the caller until the child has executed or exited.
+pub(crate) fn sys_vfork(cx: &Cx) -> SysResult<Outcome> {
+    cx.prepare_fork();
+    Ok(Outcome::Continue)
+}
+
+/// unshare(2). Descriptors and directories are shared by the threads of one process only, and stay so:
+/// with a single thread there is nothing to do.
+pub(crate) fn sys_unshare(cx: &Cx, flags: u64) -> SysResult<()> {
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    if flags & NAMESPACES != 0 {
+        return Err(Errno::EPERM);
+    }
+    if flags & !(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & (CLONE_FS | CLONE_FILES) != 0 && cx.process.tasks().len() > 1 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Made, check};
+    use abi_linux::Errno;
+
+    #[test]
+    fn threads_of_glibc_musl_and_go_are_admitted() {
+        for flags in [0x003d_0f00, 0x007d_0f00, 0x0005_0f00, 0x000d_0f00] {
+            assert_eq!(check(flags), Ok(Made::Thread), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn fork_vfork_and_posix_spawn_are_processes() {
+        for flags in [0x0120_0011, 0x4111, 0x4100 | 17, 17, 0] {
+            assert_eq!(check(flags), Ok(Made::Process), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn half_shared_processes_and_namespaces_are_refused() {
+        for flags in [0x400 | 17, 0x200 | 17, 0x800 | 17, 0x900 | 17, 0x8011, 0x2011, 0x0080_0011, 0x1011, 65] {
+            assert_eq!(check(flags), Err(Errno::EINVAL), "{flags:#x}");
+        }
+        for flags in [0x1000_0011, 0x2000_0011, 0x0002_0011, 0x4000_0011] {
+            assert_eq!(check(flags), Err(Errno::EPERM), "{flags:#x}");
+        }
+        // A thread that keeps its own descriptors.
+        assert_eq!(check(0x0001_0b00), Err(Errno::EINVAL));
+    }
+}

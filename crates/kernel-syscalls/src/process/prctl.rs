@@ -1,0 +1,145 @@
+//! prctl(2). What concerns identity is kept here; what concerns the caller's own memory and timers is the
+//! host's; everything else answers EINVAL, as a kernel built without it would.
+
+use std::sync::atomic::Ordering;
+
+use abi_linux::raw::prctl::{
+    PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_IS_SET, PR_CAP_AMBIENT_LOWER, PR_CAP_AMBIENT_RAISE,
+    PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NAME,
+    PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS, PR_GET_SPECULATION_CTRL,
+    PR_GET_THP_DISABLE, PR_GET_TIMERSLACK, PR_GET_TIMING, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_KEEPCAPS,
+    PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL,
+    PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_VMA,
+};
+use abi_linux::signal::NSIG;
+use abi_linux::{Errno, SysResult};
+use kernel_base::cred::{CapSet, Credentials};
+use kernel_base::user::{UserCStr, UserRef};
+use kernel_task::credentials;
+
+use super::check_pointer;
+use crate::cx::{Cx, Outcome};
+use crate::stub;
+
+const COMM_LEN: usize = 16;
+
+/// prctl(2).
+pub(crate) fn sys_prctl(cx: &Cx, op: i32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) -> SysResult<Outcome> {
+    let op = op.cast_unsigned();
+    let rest = [arg2, arg3, arg4, arg5];
+    match op {
+        PR_SET_NAME => set_name(cx, arg2),
+        PR_GET_NAME => cx.mem().write(UserRef::new(arg2), &cx.comm()).map(Into::into),
+        PR_SET_PDEATHSIG | PR_GET_PDEATHSIG => death_signal(cx, op, arg2),
+        PR_GET_DUMPABLE => Ok(cx.process.dumpable.load(Ordering::Relaxed).into()),
+        PR_SET_DUMPABLE => set_dumpable(cx, arg2),
+        PR_SET_NO_NEW_PRIVS | PR_GET_NO_NEW_PRIVS => no_new_privs(cx, op, rest),
+        PR_SET_CHILD_SUBREAPER => {
+            cx.process.child_subreaper.store(arg2 != 0, Ordering::Relaxed);
+            Ok(Outcome::Continue)
+        }
+        PR_GET_CHILD_SUBREAPER => {
+            let value = i32::from(cx.process.child_subreaper.load(Ordering::Relaxed));
+            cx.mem().write(UserRef::new(arg2), &value).map(Into::into)
+        }
+        // Registers only, and of the caller's own timers and memory.
+        PR_SET_TIMERSLACK | PR_GET_TIMERSLACK | PR_SET_THP_DISABLE | PR_GET_THP_DISABLE => Ok(Outcome::Continue),
+        // Names of mappings are a debugging aid.
+        PR_SET_VMA | PR_SET_PTRACER | PR_GET_SECCOMP | PR_GET_TIMING => Ok(Outcome::Value(0)),
+        PR_SET_TIMING if arg2 == 0 => Ok(Outcome::Value(0)),
+        PR_GET_SPECULATION_CTRL | PR_SET_SPECULATION_CTRL => Err(Errno::ENODEV),
+        _ => capabilities(cx, op, rest),
+    }
+}
+
+fn set_name(cx: &Cx, name: u64) -> SysResult<Outcome> {
+    let mut comm = [0; COMM_LEN];
+    // A name may end right before an unmapped page; longer ones are cut.
+    let read = cx.mem().read_cstr(UserCStr(name), COMM_LEN - 1, Errno::ERANGE);
+    match read {
+        Ok(name) => comm[..name.len()].copy_from_slice(&name),
+        Err(Errno::ERANGE) => cx.mem().read_bytes(name, &mut comm[..COMM_LEN - 1])?,
+        Err(errno) => return Err(errno),
+    }
+    cx.set_comm(&comm);
+    Ok(Outcome::Value(0))
+}
+
+/// The first process's real death signal ends the sandbox with its supervisor; what that process asks for
+/// could never come, since its parent is outside.
+fn death_signal(cx: &Cx, op: u32, arg: u64) -> SysResult<Outcome> {
+    let books = (cx.process.pid == 1).then_some(&cx.process.death_signal);
+    if op == PR_SET_PDEATHSIG {
+        let signal = i32::try_from(arg).ok().filter(|&n| n <= i32::from(NSIG)).ok_or(Errno::EINVAL)?;
+        let Some(books) = books else { return Ok(Outcome::Continue) };
+        books.store(signal, Ordering::Relaxed);
+        return Ok(Outcome::Value(0));
+    }
+    check_pointer(arg)?;
+    let Some(books) = books else { return Ok(Outcome::Continue) };
+    let signal = books.load(Ordering::Relaxed);
+    cx.mem().write(UserRef::new(arg), &signal).map(Into::into)
+}
+
+fn set_dumpable(cx: &Cx, value: u64) -> SysResult<Outcome> {
+    let value = u32::try_from(value).ok().filter(|&value| value <= 1).ok_or(Errno::EINVAL)?;
+    cx.process.dumpable.store(value, Ordering::Relaxed);
+    Ok(Outcome::Value(0))
+}
+
+fn no_new_privs(cx: &Cx, op: u32, [arg2, arg3, arg4, arg5]: [u64; 4]) -> SysResult<Outcome> {
+    let expected = u64::from(op == PR_SET_NO_NEW_PRIVS);
+    if [arg2, arg3, arg4, arg5] != [expected, 0, 0, 0] {
+        return Err(Errno::EINVAL);
+    }
+    if op == PR_GET_NO_NEW_PRIVS {
+        return Ok(i32::from(cx.process.credentials().no_new_privs).into());
+    }
+    change(cx, |old| Ok(Credentials { no_new_privs: true, ..old.clone() }))
+}
+
+fn change(cx: &Cx, rule: impl FnOnce(&Credentials) -> SysResult<Credentials>) -> SysResult<Outcome> {
+    cx.process.change_credentials(rule)?;
+    Ok(Outcome::Value(0))
+}
+
+/// Securebits and capability sets (security/commoncap.c cap_task_prctl).
+fn capabilities(cx: &Cx, op: u32, args: [u64; 4]) -> SysResult<Outcome> {
+    let [arg2, arg3, arg4, arg5] = args;
+    let present = cx.process.credentials();
+    match op {
+        PR_CAPBSET_READ => {
+            let cap = credentials::capability(arg2)?;
+            Ok(i32::from(present.bounding.contains(cap)).into())
+        }
+        PR_CAPBSET_DROP => change(cx, |old| credentials::drop_bounding(old, arg2)),
+        PR_GET_SECUREBITS => Ok(present.securebits.into()),
+        PR_SET_SECUREBITS => change(cx, |old| credentials::set_securebits(old, arg2)),
+        PR_GET_KEEPCAPS => Ok(i32::from(credentials::keeps_caps(&present)).into()),
+        PR_SET_KEEPCAPS => change(cx, |old| credentials::set_keep_caps(old, arg2)),
+        PR_CAP_AMBIENT => ambient(cx, arg2, [arg3, arg4, arg5]),
+        _ => stub::counted(cx, Errno::EINVAL),
+    }
+}
+
+fn ambient(cx: &Cx, command: u64, [number, arg4, arg5]: [u64; 3]) -> SysResult<Outcome> {
+    let command = u32::try_from(command).map_err(|_| Errno::EINVAL)?;
+    if command == PR_CAP_AMBIENT_CLEAR_ALL {
+        if [number, arg4, arg5] != [0; 3] {
+            return Err(Errno::EINVAL);
+        }
+        return change(cx, |old| Ok(Credentials { ambient: CapSet::EMPTY, ..old.clone() }));
+    }
+    let cap = credentials::capability(number)?;
+    if arg4 != 0 || arg5 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    match command {
+        PR_CAP_AMBIENT_IS_SET => Ok(i32::from(cx.process.credentials().ambient.contains(cap)).into()),
+        PR_CAP_AMBIENT_RAISE => change(cx, |old| credentials::raise_ambient(old, cap)),
+        PR_CAP_AMBIENT_LOWER => {
+            change(cx, |old| Ok(Credentials { ambient: old.ambient.without(cap), ..old.clone() }))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}

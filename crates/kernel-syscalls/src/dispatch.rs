@@ -21,7 +21,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         4 => ret(crate::file::stat::sys_stat(cx, r(a[0]), r(a[1]))), // stat
         5 => ret(crate::file::stat::sys_fstat(cx, r(a[0]), r(a[1]))), // fstat
         6 => ret(crate::file::stat::sys_lstat(cx, r(a[0]), r(a[1]))), // lstat
-        7 => crate::stub::counted(cx, Errno::ENOSYS), // poll
         8 => ret(crate::io::sys_lseek(cx, r(a[0]), r(a[1]), r(a[2]))), // lseek
         9 => ret(crate::mem::sys_mmap(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // mmap
         10 => crate::gate::checked(cx), // mprotect
@@ -32,7 +31,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         15 => crate::gate::checked(cx), // rt_sigreturn
         21 => ret(crate::file::access::sys_access(cx, r(a[0]), r(a[1]))), // access
         22 => ret(crate::fd::sys_pipe(cx, r(a[0]))), // pipe
-        23 => crate::stub::counted(cx, Errno::ENOSYS), // select
         24 => crate::gate::checked(cx), // sched_yield
         25 => crate::gate::checked(cx), // mremap
         26 => crate::gate::checked(cx), // msync
@@ -218,7 +216,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         210 => crate::stub::counted(cx, Errno::ENOSYS), // io_cancel
         211 => crate::stub::counted(cx, Errno::ENOSYS), // get_thread_area
         212 => crate::stub::counted(cx, Errno::ENOSYS), // lookup_dcookie
-        213 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_create
+        213 => ret(crate::poll::epoll::sys_epoll_create(cx, r(a[0]))), // epoll_create
         214 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_ctl_old
         215 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_wait_old
         216 => crate::stub::counted(cx, Errno::ENOSYS), // remap_file_pages
@@ -237,8 +235,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         229 => crate::gate::checked(cx), // clock_getres
         230 => crate::gate::checked(cx), // clock_nanosleep
         231 => ret(crate::process::exit::sys_exit_group(cx, r(a[0]))), // exit_group
-        232 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_wait
-        233 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_ctl
+        233 => ret(crate::poll::epoll::sys_epoll_ctl(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // epoll_ctl
         234 => ret(crate::process::kill::sys_tgkill(cx, r(a[0]), r(a[1]), r(a[2]))), // tgkill
         235 => ret(crate::path::times::sys_utimes(cx, r(a[0]), r(a[1]))), // utimes
         236 => crate::stub::counted(cx, Errno::ENOSYS), // vserver
@@ -274,8 +271,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         267 => ret(crate::path::links::sys_readlinkat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // readlinkat
         268 => ret(crate::path::attributes::sys_fchmodat(cx, r(a[0]), r(a[1]), r(a[2]))), // fchmodat
         269 => ret(crate::file::access::sys_faccessat(cx, r(a[0]), r(a[1]), r(a[2]))), // faccessat
-        270 => crate::stub::counted(cx, Errno::ENOSYS), // pselect6
-        271 => crate::stub::counted(cx, Errno::ENOSYS), // ppoll
         272 => ret(crate::process::clone::sys_unshare(cx, r(a[0]))), // unshare
         273 => crate::gate::checked(cx), // set_robust_list
         274 => crate::gate::checked(cx), // get_robust_list
@@ -285,17 +280,16 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         278 => crate::stub::counted(cx, Errno::EINVAL), // vmsplice
         279 => crate::stub::counted(cx, Errno::ENOSYS), // move_pages
         280 => ret(crate::path::times::sys_utimensat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // utimensat
-        281 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_pwait
         282 => crate::stub::counted(cx, Errno::ENOSYS), // signalfd
-        283 => crate::stub::counted(cx, Errno::ENOSYS), // timerfd_create
-        284 => crate::stub::counted(cx, Errno::ENOSYS), // eventfd
+        283 => ret(crate::events::sys_timerfd_create(cx, r(a[0]), r(a[1]))), // timerfd_create
+        284 => ret(crate::events::sys_eventfd(cx, r(a[0]))), // eventfd
         285 => ret(crate::file::size::sys_fallocate(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // fallocate
-        286 => crate::stub::counted(cx, Errno::ENOSYS), // timerfd_settime
-        287 => crate::stub::counted(cx, Errno::ENOSYS), // timerfd_gettime
+        286 => ret(crate::events::sys_timerfd_settime(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // timerfd_settime
+        287 => ret(crate::events::sys_timerfd_gettime(cx, r(a[0]), r(a[1]))), // timerfd_gettime
         288 => crate::stub::counted(cx, Errno::ENOTSOCK), // accept4
         289 => crate::stub::counted(cx, Errno::ENOSYS), // signalfd4
-        290 => crate::stub::counted(cx, Errno::ENOSYS), // eventfd2
-        291 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_create1
+        290 => ret(crate::events::sys_eventfd2(cx, r(a[0]), r(a[1]))), // eventfd2
+        291 => ret(crate::poll::epoll::sys_epoll_create1(cx, r(a[0]))), // epoll_create1
         292 => ret(crate::fd::sys_dup3(cx, r(a[0]), r(a[1]), r(a[2]))), // dup3
         293 => ret(crate::fd::sys_pipe2(cx, r(a[0]), r(a[1]))), // pipe2
         294 => crate::stub::counted(cx, Errno::ENOSYS), // inotify_init1
@@ -353,7 +347,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         438 => crate::stub::counted(cx, Errno::EPERM), // pidfd_getfd
         439 => ret(crate::file::access::sys_faccessat2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // faccessat2
         440 => crate::stub::counted(cx, Errno::ENOSYS), // process_madvise
-        441 => crate::stub::counted(cx, Errno::ENOSYS), // epoll_pwait2
         442 => crate::stub::counted(cx, Errno::EPERM), // mount_setattr
         443 => crate::stub::counted(cx, Errno::EPERM), // quotactl_fd
         444 => crate::stub::counted(cx, Errno::ENOSYS), // landlock_create_ruleset
@@ -385,7 +378,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
-        0 | 1 | 2 | 16 | 17 | 18 | 19 | 20 | 40 | 72 | 73 | 85 | 257 | 295 | 296 | 327 | 328 | 437 => return None,
+        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 72 | 73 | 85 | 232 | 257 | 270 | 271 | 281 | 295 | 296 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -398,21 +391,28 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         0 => ret(crate::io::sys_read(cx, r(a[0]), r(a[1]), r(a[2])).await),
         1 => ret(crate::io::sys_write(cx, r(a[0]), r(a[1]), r(a[2])).await),
         2 => ret(crate::file::open::sys_open(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        7 => ret(crate::poll::pollfds::sys_poll(cx, r(a[0]), r(a[1]), r(a[2])).await),
         16 => ret(crate::fd::ioctl::sys_ioctl(cx, r(a[0]), r(a[1]), r(a[2])).await),
         17 => ret(crate::io::sys_pread64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         18 => ret(crate::io::sys_pwrite64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         19 => ret(crate::io::vector::sys_readv(cx, r(a[0]), r(a[1]), r(a[2])).await),
         20 => ret(crate::io::vector::sys_writev(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        23 => ret(crate::poll::select::sys_select(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         40 => ret(crate::io::sendfile::sys_sendfile(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         72 => ret(crate::fd::fcntl::sys_fcntl(cx, r(a[0]), r(a[1]), r(a[2])).await),
         73 => ret(crate::fd::lock::sys_flock(cx, r(a[0]), r(a[1])).await),
         85 => ret(crate::file::open::sys_creat(cx, r(a[0]), r(a[1])).await),
+        232 => ret(crate::poll::epoll::sys_epoll_wait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         257 => ret(crate::file::open::sys_openat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        270 => ret(crate::poll::select::sys_pselect6(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
+        271 => ret(crate::poll::pollfds::sys_ppoll(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        281 => ret(crate::poll::epoll::sys_epoll_pwait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         295 => ret(crate::io::vector::sys_preadv(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         296 => ret(crate::io::vector::sys_pwritev(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         327 => ret(crate::io::vector::sys_preadv2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         328 => ret(crate::io::vector::sys_pwritev2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         437 => ret(crate::file::open::sys_openat2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        441 => ret(crate::poll::epoll::sys_epoll_pwait2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     }
 }

@@ -7,6 +7,7 @@
 mod cx;
 mod dispatch;
 mod engine;
+mod events;
 mod fd;
 mod file;
 mod gate;
@@ -15,6 +16,7 @@ mod io;
 mod loader;
 mod mem;
 mod path;
+mod poll;
 mod process;
 mod sched;
 mod stub;

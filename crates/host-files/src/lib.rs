@@ -17,6 +17,7 @@ mod name;
 mod node;
 mod stat;
 mod stream;
+mod terminal;
 
 pub use data::{Allocate, DataFile, SeekKind};
 pub use listing::{Listing, RawEntry};
@@ -25,6 +26,7 @@ pub use name::{Name, RelPath};
 pub use node::{NewFile, Node, Rename, Special};
 pub use stat::{HostKind, HostStat};
 pub use stream::{Stream, StreamKind};
+pub use terminal::TerminalAttributes;
 
 use abi_linux::Errno;
 

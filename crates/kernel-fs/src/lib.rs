@@ -7,6 +7,7 @@ pub mod devpts;
 pub mod epoll;
 pub mod eventfd;
 pub mod hostfs;
+mod hoststream;
 pub mod pipe;
 pub mod proc;
 mod pseudo;

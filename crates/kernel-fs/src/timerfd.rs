@@ -85,13 +85,14 @@ impl TimerFd {
     /// Counts what has run out until `now` and moves the deadline behind it.
     fn advance(state: &mut State, now: u64) {
         let Some(deadline) = state.deadline_ns.filter(|&at| at <= now) else { return };
-        if state.interval_ns == 0 {
-            state.ticks = state.ticks.saturating_add(1);
-            state.deadline_ns = None;
-        } else {
-            let missed = (now - deadline) / state.interval_ns + 1;
+        if let Some(whole) = (now - deadline).checked_div(state.interval_ns) {
+            let missed = whole.saturating_add(1);
             state.ticks = state.ticks.saturating_add(missed);
             state.deadline_ns = Some(deadline.saturating_add(missed.saturating_mul(state.interval_ns)));
+        } else {
+            // No interval: a one-shot.
+            state.ticks = state.ticks.saturating_add(1);
+            state.deadline_ns = None;
         }
     }
 

@@ -149,6 +149,10 @@ impl FileOps for StreamOps {
         self.0.watch.get().map(|_| &self.0.wakeup.queue)
     }
 
+    fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
+        crate::hoststream::ioctl(&self.0.stream, who, cmd, arg)
+    }
+
     fn sync(&self, _data_only: bool) -> SysResult<()> {
         if self.0.is_seekable() { Ok(()) } else { Err(Errno::EINVAL) }
     }

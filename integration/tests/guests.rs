@@ -36,4 +36,11 @@ macro_rules! guests {
 guests! {
     descriptors = "guest_fds";
     files = "guest_files";
+    pipes = "guest_pipes";
+    waiting = "guest_poll";
+    memory_maps = "guest_mmap";
+    fork_exec_wait = "guest_exec";
+    signals = "guest_signals";
+    threads = "guest_threads";
+    identity_and_system = "guest_ids";
 }

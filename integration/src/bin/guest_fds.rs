@@ -10,7 +10,7 @@ use integration::checks;
 use integration::guest::scratch::Scratch;
 use integration::guest::{self, error_of, fd, in_child};
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, copy_file_range, fallocate, splice, SpliceFFlags};
+use nix::fcntl::{FallocateFlags, OFlag, SpliceFFlags, copy_file_range, fallocate, splice};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::sendfile::sendfile;
 use nix::sys::stat::fstat;
@@ -184,9 +184,15 @@ fn getfl_shows_access_mode_and_status_flags() {
     let large = 0o100_000;
     assert_eq!(getfl(&open(libc::O_RDONLY)), large);
     assert_eq!(getfl(&open(libc::O_RDWR)), large | libc::O_RDWR);
-    assert_eq!(getfl(&open(libc::O_RDWR | libc::O_APPEND | libc::O_NONBLOCK)), large | libc::O_RDWR | libc::O_APPEND | libc::O_NONBLOCK);
+    assert_eq!(
+        getfl(&open(libc::O_RDWR | libc::O_APPEND | libc::O_NONBLOCK)),
+        large | libc::O_RDWR | libc::O_APPEND | libc::O_NONBLOCK
+    );
     // Creation flags are not remembered.
-    assert_eq!(getfl(&open(libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_NOCTTY)), large | libc::O_RDWR);
+    assert_eq!(
+        getfl(&open(libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_NOCTTY)),
+        large | libc::O_RDWR
+    );
     let (reader, writer) = pipe2(OFlag::O_NONBLOCK).expect("pipe2");
     assert_eq!(fd::fcntl(reader.as_raw_fd(), libc::F_GETFL, 0), Ok(libc::O_NONBLOCK));
     assert_eq!(fd::fcntl(writer.as_raw_fd(), libc::F_GETFL, 0), Ok(libc::O_NONBLOCK | libc::O_WRONLY));
@@ -197,7 +203,8 @@ fn setfl_changes_append_and_nonblock_only() {
     let file = text(&scratch);
     let number = file.as_raw_fd();
     let before = fd::fcntl(number, libc::F_GETFL, 0).expect("getfl");
-    fd::fcntl(number, libc::F_SETFL, libc::O_APPEND | libc::O_NONBLOCK | libc::O_TRUNC | libc::O_WRONLY).expect("setfl");
+    fd::fcntl(number, libc::F_SETFL, libc::O_APPEND | libc::O_NONBLOCK | libc::O_TRUNC | libc::O_WRONLY)
+        .expect("setfl");
     assert_eq!(fd::fcntl(number, libc::F_GETFL, 0), Ok(before | libc::O_APPEND | libc::O_NONBLOCK));
     fd::fcntl(number, libc::F_SETFL, 0).expect("setfl");
     assert_eq!(fd::fcntl(number, libc::F_GETFL, 0), Ok(before));
@@ -362,8 +369,16 @@ fn unmapped_buffer_gets_efault() {
     let scratch = Scratch::new();
     let file = text(&scratch);
     for address in [8, 0x7fff_ffff_e000, usize::MAX - 4095, 0x8000_0000_0000] {
-        assert_eq!(transfer_at(libc::SYS_read, file.as_raw_fd(), address, 4), Err(Errno::EFAULT), "{address:x}");
-        assert_eq!(transfer_at(libc::SYS_write, file.as_raw_fd(), address, 4), Err(Errno::EFAULT), "{address:x}");
+        assert_eq!(
+            transfer_at(libc::SYS_read, file.as_raw_fd(), address, 4),
+            Err(Errno::EFAULT),
+            "{address:x}"
+        );
+        assert_eq!(
+            transfer_at(libc::SYS_write, file.as_raw_fd(), address, 4),
+            Err(Errno::EFAULT),
+            "{address:x}"
+        );
     }
     assert_eq!(file.metadata().expect("stat").len(), 10);
 }
@@ -371,7 +386,10 @@ fn unmapped_buffer_gets_efault() {
 fn partly_unmapped_write_is_short_or_efault() {
     let (reader, writer) = pipe().expect("pipe");
     let length = std::num::NonZeroUsize::new(8192).expect("not zero");
-    let (prot, flags) = (nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE, nix::sys::mman::MapFlags::MAP_PRIVATE);
+    let (prot, flags) = (
+        nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE,
+        nix::sys::mman::MapFlags::MAP_PRIVATE,
+    );
     // SAFETY: a fresh mapping at an address of the kernel's choice.
     let start = unsafe { nix::sys::mman::mmap_anonymous(None, length, prot, flags) }.expect("mmap");
     // SAFETY: the mapping has two pages.
@@ -490,7 +508,13 @@ fn flock_excludes_other_description_not_duplicate() {
 }
 
 fn lock_region(kind: i32, start: i64, length: i64) -> libc::flock {
-    libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: start, l_len: length, l_pid: 0 }
+    libc::flock {
+        l_type: kind as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: start,
+        l_len: length,
+        l_pid: 0,
+    }
 }
 
 fn record_lock_conflicts_between_processes() {
@@ -510,7 +534,10 @@ fn record_lock_conflicts_between_processes() {
     });
     assert_eq!(status, 0);
     fcntl(&file, FcntlArg::F_SETLK(&lock_region(libc::F_UNLCK, 3, 1))).expect("unlock the middle");
-    assert_eq!(in_child(|| i32::from(fcntl(&file, FcntlArg::F_SETLK(&lock_region(libc::F_WRLCK, 3, 1))).is_err())), 0);
+    assert_eq!(
+        in_child(|| i32::from(fcntl(&file, FcntlArg::F_SETLK(&lock_region(libc::F_WRLCK, 3, 1))).is_err())),
+        0
+    );
 }
 
 fn record_locks_go_with_any_close() {
@@ -519,7 +546,10 @@ fn record_locks_go_with_any_close() {
     let file = text(&scratch);
     fcntl(&file, FcntlArg::F_SETLK(&lock_region(libc::F_WRLCK, 0, 0))).expect("lock");
     drop(File::open(scratch.at("text")).expect("open"));
-    assert_eq!(in_child(|| i32::from(fcntl(&file, FcntlArg::F_SETLK(&lock_region(libc::F_WRLCK, 0, 0))).is_err())), 0);
+    assert_eq!(
+        in_child(|| i32::from(fcntl(&file, FcntlArg::F_SETLK(&lock_region(libc::F_WRLCK, 0, 0))).is_err())),
+        0
+    );
 }
 
 fn proc_self_fd_names_open_files() {

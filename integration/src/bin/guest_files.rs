@@ -17,8 +17,8 @@ use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fstatat, lstat, mkdirat, mknod
 use nix::sys::statvfs::statvfs;
 use nix::sys::time::TimeSpec;
 use nix::unistd::{
-    AccessFlags, Gid, Uid, UnlinkatFlags, access, chdir, faccessat, fchdir, fchownat, getcwd, linkat, mkdir, mkfifo,
-    setresgid, setresuid, symlinkat, truncate, unlink, unlinkat,
+    AccessFlags, Gid, Uid, UnlinkatFlags, access, chdir, faccessat, fchdir, fchownat, getcwd, linkat, mkdir,
+    mkfifo, setresgid, setresuid, symlinkat, truncate, unlink, unlinkat,
 };
 
 fn main() -> ExitCode {
@@ -102,14 +102,18 @@ fn open_of_missing_gets_enoent() {
     for flags in [OFlag::O_RDONLY, OFlag::O_RDWR, OFlag::O_PATH, OFlag::O_WRONLY | OFlag::O_TRUNC] {
         assert_eq!(error_of(try_open(&scratch.at("missing"), flags)), Errno::ENOENT);
     }
-    assert_eq!(error_of(try_open(&scratch.at("missing/deep"), OFlag::O_CREAT | OFlag::O_RDWR)), Errno::ENOENT);
+    assert_eq!(
+        error_of(try_open(&scratch.at("missing/deep"), OFlag::O_CREAT | OFlag::O_RDWR)),
+        Errno::ENOENT
+    );
 }
 
 fn create_makes_with_mode_and_umask() {
     let scratch = Scratch::new();
     umask(Mode::from_bits_truncate(0o027));
     for (name, mode, expected) in [("a", 0o666, 0o640), ("b", 0o7777, 0o7750), ("c", 0, 0)] {
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(scratch.at(name)).expect("open");
+        let file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(scratch.at(name)).expect("open");
         assert_eq!(file.metadata().expect("stat").mode() & 0o7777, expected, "{name}");
         // The descriptor works whatever the mode of the new file.
         (&file).write_all(b"x").expect("write");
@@ -182,7 +186,10 @@ fn nofollow_refuses_a_link() {
     scratch.file("f", "");
     symlink("f", scratch.at("link")).expect("symlink");
     assert_eq!(error_of(try_open(&scratch.at("link"), OFlag::O_NOFOLLOW)), Errno::ELOOP);
-    assert_eq!(error_of(try_open(&scratch.at("link"), OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY)), Errno::ENOTDIR);
+    assert_eq!(
+        error_of(try_open(&scratch.at("link"), OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY)),
+        Errno::ENOTDIR
+    );
     try_open(&scratch.at("f"), OFlag::O_NOFOLLOW).expect("no link");
 }
 
@@ -201,7 +208,8 @@ fn tmpfile_has_no_name_until_linked() {
     assert!(names(scratch.dir()).is_empty());
     assert_eq!(file.metadata().expect("stat").nlink(), 0);
     let name = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-    linkat(AT_FDCWD, name.as_str(), AT_FDCWD, &scratch.at("shown"), AtFlags::AT_SYMLINK_FOLLOW).expect("linkat");
+    linkat(AT_FDCWD, name.as_str(), AT_FDCWD, &scratch.at("shown"), AtFlags::AT_SYMLINK_FOLLOW)
+        .expect("linkat");
     assert_eq!(fs::read(scratch.at("shown")).expect("read"), b"hidden");
 }
 
@@ -210,12 +218,17 @@ fn openat_is_relative_to_the_directory() {
     scratch.file("f", "here");
     let dir = File::open(scratch.dir()).expect("open");
     let mut text = String::new();
-    File::from(openat(&dir, "f", OFlag::O_RDONLY, Mode::empty()).expect("openat")).read_to_string(&mut text).expect("read");
+    File::from(openat(&dir, "f", OFlag::O_RDONLY, Mode::empty()).expect("openat"))
+        .read_to_string(&mut text)
+        .expect("read");
     assert_eq!(text, "here");
     mkdirat(&dir, "sub", Mode::S_IRWXU).expect("mkdirat");
     symlinkat("../f", &dir, "sub/link").expect("symlinkat");
     assert_eq!(fstatat(&dir, "sub/link", AtFlags::empty()).expect("fstatat").st_size, 4);
-    assert_eq!(fstatat(&dir, "sub/link", AtFlags::AT_SYMLINK_NOFOLLOW).expect("fstatat").st_mode & libc::S_IFMT, libc::S_IFLNK);
+    assert_eq!(
+        fstatat(&dir, "sub/link", AtFlags::AT_SYMLINK_NOFOLLOW).expect("fstatat").st_mode & libc::S_IFMT,
+        libc::S_IFLNK
+    );
     unlinkat(&dir, "sub/link", UnlinkatFlags::NoRemoveDir).expect("unlinkat");
     unlinkat(&dir, "sub", UnlinkatFlags::RemoveDir).expect("unlinkat");
     assert_eq!(names(scratch.dir()), ["f"]);
@@ -315,7 +328,10 @@ fn stat_fields_of_each_kind() {
     assert_eq!((of("dir").st_mode, of("dir").st_nlink), (libc::S_IFDIR | 0o755, 2));
     assert_eq!((of("link").st_mode, of("link").st_size), (libc::S_IFLNK | 0o777, 7));
     assert_eq!((of("fifo").st_mode, of("fifo").st_size), (libc::S_IFIFO | 0o640, 0));
-    assert_eq!((of("file").st_uid, of("file").st_gid), (Uid::effective().as_raw(), Gid::effective().as_raw()));
+    assert_eq!(
+        (of("file").st_uid, of("file").st_gid),
+        (Uid::effective().as_raw(), Gid::effective().as_raw())
+    );
     assert_eq!(lstat(scratch.dir()).expect("lstat").st_nlink, 3);
     let mut inodes: Vec<_> = ["file", "dir", "link", "fifo"].iter().map(|name| of(name).st_ino).collect();
     inodes.sort_unstable();
@@ -355,13 +371,19 @@ fn hard_links_share_an_inode() {
     assert_eq!((a.st_ino, a.st_nlink), (b.st_ino, 2));
     fs::write(scratch.at("b"), "changed").expect("write");
     fs::remove_file(&path).expect("unlink");
-    assert_eq!((fs::read(scratch.at("b")).expect("read"), stat(&scratch.at("b")).expect("stat").st_nlink), (b"changed".to_vec(), 1));
+    assert_eq!(
+        (fs::read(scratch.at("b")).expect("read"), stat(&scratch.at("b")).expect("stat").st_nlink),
+        (b"changed".to_vec(), 1)
+    );
 }
 
 fn hard_link_to_directory_gets_eperm() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.at("d")).expect("mkdir");
-    assert_eq!(fs::hard_link(scratch.at("d"), scratch.at("e")).expect_err("a directory").raw_os_error(), Some(libc::EPERM));
+    assert_eq!(
+        fs::hard_link(scratch.at("d"), scratch.at("e")).expect_err("a directory").raw_os_error(),
+        Some(libc::EPERM)
+    );
 }
 
 fn link_follows_only_when_asked() {
@@ -369,7 +391,8 @@ fn link_follows_only_when_asked() {
     scratch.file("f", "");
     symlink("f", scratch.at("link")).expect("symlink");
     linkat(AT_FDCWD, &scratch.at("link"), AT_FDCWD, &scratch.at("plain"), AtFlags::empty()).expect("linkat");
-    linkat(AT_FDCWD, &scratch.at("link"), AT_FDCWD, &scratch.at("followed"), AtFlags::AT_SYMLINK_FOLLOW).expect("linkat");
+    linkat(AT_FDCWD, &scratch.at("link"), AT_FDCWD, &scratch.at("followed"), AtFlags::AT_SYMLINK_FOLLOW)
+        .expect("linkat");
     assert!(fs::symlink_metadata(scratch.at("plain")).expect("lstat").is_symlink());
     assert!(fs::symlink_metadata(scratch.at("followed")).expect("lstat").is_file());
 }
@@ -453,7 +476,8 @@ fn rename_of_directory_moves_its_content() {
     fs::create_dir(scratch.at("z")).expect("mkdir");
     fs::rename(scratch.at("a"), scratch.at("z/moved")).expect("rename");
     assert_eq!(fs::read(scratch.at("z/moved/b/f")).expect("read"), b"deep");
-    let (parent, dot_dot) = (stat(&scratch.at("z")).expect("stat"), stat(&scratch.at("z/moved/..")).expect("stat"));
+    let (parent, dot_dot) =
+        (stat(&scratch.at("z")).expect("stat"), stat(&scratch.at("z/moved/..")).expect("stat"));
     assert_eq!((parent.st_ino, parent.st_nlink), (dot_dot.st_ino, 3));
     assert_eq!(stat(scratch.dir()).expect("stat").st_nlink, 3);
 }
@@ -467,7 +491,10 @@ fn rename_noreplace_and_exchange() {
     assert_eq!((fs::read(&a).expect("read"), fs::read(&b).expect("read")), (b"B".to_vec(), b"A".to_vec()));
     rename(&a, &scratch.at("c"), RenameFlags::RENAME_NOREPLACE).expect("free name");
     assert_eq!(rename(&a, &b, RenameFlags::RENAME_EXCHANGE), Err(Errno::ENOENT));
-    assert_eq!(rename(&b, &b, RenameFlags::RENAME_EXCHANGE | RenameFlags::RENAME_NOREPLACE), Err(Errno::EINVAL));
+    assert_eq!(
+        rename(&b, &b, RenameFlags::RENAME_EXCHANGE | RenameFlags::RENAME_NOREPLACE),
+        Err(Errno::EINVAL)
+    );
 }
 
 fn mkdir_and_rmdir_rules() {
@@ -527,7 +554,8 @@ fn removed_directory_refuses_new_names() {
 
 fn getdents_lists_all_once() {
     let scratch = Scratch::new();
-    let mut expected: Vec<String> = (0..1000).map(|n| format!("name-{n:04}-{}", "x".repeat(n % 100))).collect();
+    let mut expected: Vec<String> =
+        (0..1000).map(|n| format!("name-{n:04}-{}", "x".repeat(n % 100))).collect();
     for name in &expected {
         scratch.file(name, "");
     }
@@ -589,13 +617,15 @@ fn chown_clears_set_id_bits() {
     let scratch = Scratch::new();
     let path = scratch.file("f", "");
     fs::set_permissions(&path, Permissions::from_mode(0o6755)).expect("chmod");
-    fchownat(AT_FDCWD, &path, Some(Uid::from_raw(12)), Some(Gid::from_raw(34)), AtFlags::empty()).expect("chown");
+    fchownat(AT_FDCWD, &path, Some(Uid::from_raw(12)), Some(Gid::from_raw(34)), AtFlags::empty())
+        .expect("chown");
     let info = stat(&path).expect("stat");
     assert_eq!((info.st_uid, info.st_gid, info.st_mode & 0o7777), (12, 34, 0o755));
     fchownat(AT_FDCWD, &path, None, Some(Gid::from_raw(35)), AtFlags::empty()).expect("chown");
     assert_eq!((stat(&path).expect("stat").st_uid, stat(&path).expect("stat").st_gid), (12, 35));
     symlink("f", scratch.at("l")).expect("symlink");
-    fchownat(AT_FDCWD, &scratch.at("l"), Some(Uid::from_raw(7)), None, AtFlags::AT_SYMLINK_NOFOLLOW).expect("lchown");
+    fchownat(AT_FDCWD, &scratch.at("l"), Some(Uid::from_raw(7)), None, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .expect("lchown");
     assert_eq!((lstat(&scratch.at("l")).expect("lstat").st_uid, stat(&path).expect("stat").st_uid), (7, 12));
 }
 
@@ -681,8 +711,16 @@ fn permission_bits_bind_other_users() {
         assert_eq!(unlink(&readable), Err(Errno::EACCES));
         assert_eq!(error_of(stat(&scratch.at("locked/f"))), Errno::EACCES);
         assert_eq!(names(&scratch.at("locked")), ["f"]);
-        assert_eq!(fs::set_permissions(&readable, Permissions::from_mode(0o666)).expect_err("not the owner").raw_os_error(), Some(libc::EPERM));
-        assert_eq!(error_of(fchownat(AT_FDCWD, &readable, Some(Uid::from_raw(65534)), None, AtFlags::empty())), Errno::EPERM);
+        assert_eq!(
+            fs::set_permissions(&readable, Permissions::from_mode(0o666))
+                .expect_err("not the owner")
+                .raw_os_error(),
+            Some(libc::EPERM)
+        );
+        assert_eq!(
+            error_of(fchownat(AT_FDCWD, &readable, Some(Uid::from_raw(65534)), None, AtFlags::empty())),
+            Errno::EPERM
+        );
         0
     });
     assert_eq!(status, 0);
@@ -750,7 +788,10 @@ fn statfs_answers() {
     let info = statvfs("/tmp").expect("statvfs");
     assert!(info.block_size() >= 512);
     assert_eq!(info.name_max(), 255);
-    assert_eq!(nix::sys::statfs::statfs("/proc").expect("statfs").filesystem_type(), nix::sys::statfs::PROC_SUPER_MAGIC);
+    assert_eq!(
+        nix::sys::statfs::statfs("/proc").expect("statfs").filesystem_type(),
+        nix::sys::statfs::PROC_SUPER_MAGIC
+    );
     assert_eq!(error_of(statvfs("/none")), Errno::ENOENT);
 }
 
@@ -761,7 +802,8 @@ fn statx_agrees_with_stat() {
     // SAFETY: statx is plain data, for which all-zero is a value.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: the name is a C string, and `found` is writable.
-    let result = unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_BASIC_STATS, &mut found) };
+    let result =
+        unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_BASIC_STATS, &mut found) };
     assert_eq!(result, 0);
     let info = stat(&path).expect("stat");
     assert_eq!((found.stx_ino, found.stx_size, u32::from(found.stx_mode)), (info.st_ino, 5, info.st_mode));
@@ -785,7 +827,17 @@ fn xattr_round_trip_or_enotsup() {
 }
 
 fn read_only_names_of_root_exist() {
-    for name in ["/bin", "/dev/null", "/dev/pts", "/dev/shm", "/etc/passwd", "/proc/self/status", "/sys", "/tmp", "/usr/bin"] {
+    for name in [
+        "/bin",
+        "/dev/null",
+        "/dev/pts",
+        "/dev/shm",
+        "/etc/passwd",
+        "/proc/self/status",
+        "/sys",
+        "/tmp",
+        "/usr/bin",
+    ] {
         assert!(Path::new(name).exists(), "{name}");
     }
 }

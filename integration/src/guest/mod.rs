@@ -14,8 +14,8 @@ use std::process::{ExitCode, ExitStatus};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::unistd::{ForkResult, alarm, fork};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
+use nix::unistd::{ForkResult, Pid, alarm, fork, setpgid};
 
 /// A check may take this long before its child is killed.
 const LIMIT_S: u32 = 40;
@@ -66,6 +66,8 @@ fn run_in_child(check: &Check) -> ExitStatus {
     // SAFETY: this process has one thread, so the child may do anything.
     match unsafe { fork() }.expect("fork") {
         ForkResult::Child => {
+            // A group of its own, so that nothing which a check leaves behind outlives it.
+            setpgid(Pid::from_raw(0), Pid::from_raw(0)).expect("setpgid");
             let code = if panic::catch_unwind(check.run).is_ok() { 0 } else { 101 };
             std::process::exit(code)
         }
@@ -79,6 +81,8 @@ fn run_in_child(check: &Check) -> ExitStatus {
             let status = wait_raw(child.as_raw());
             alarm::cancel();
             RUNNING.store(0, Ordering::SeqCst);
+            // ESRCH: nothing is left, as it should be.
+            let _ = killpg(child, Signal::SIGKILL);
             ExitStatus::from_raw(status)
         }
     }
@@ -106,7 +110,7 @@ pub fn wait_raw(pid: i32) -> i32 {
 }
 
 /// Forks a child that runs `body` and exits with what it returns; 101 when it panics.
-pub fn fork_child(body: impl FnOnce() -> i32) -> nix::unistd::Pid {
+pub fn fork_child(body: impl FnOnce() -> i32) -> Pid {
     // SAFETY: the callers are single-threaded, or their child only makes system calls.
     match unsafe { fork() }.expect("fork") {
         ForkResult::Child => {

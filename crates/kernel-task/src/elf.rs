@@ -115,7 +115,8 @@ fn check_header(header: &FileHeader) -> SysResult<()> {
 
 fn program_headers(header: &FileHeader, head: &[u8], read_at: &ReadAt<'_>) -> SysResult<Vec<ProgramHeader>> {
     let len = usize::from(header.phnum) * size_of::<ProgramHeader>();
-    let in_head = usize::try_from(header.phoff).ok().and_then(|start| head.get(start..start.checked_add(len)?));
+    let in_head =
+        usize::try_from(header.phoff).ok().and_then(|start| head.get(start..start.checked_add(len)?));
     let mut bytes = vec![0; len];
     match in_head {
         Some(found) => bytes.copy_from_slice(found),
@@ -159,7 +160,8 @@ fn segments(headers: &[ProgramHeader]) -> SysResult<Vec<Segment>> {
         let file_end = ph.offset.checked_add(ph.filesz);
         let in_order = ph.vaddr & !(PAGE - 1) >= end_before;
         let congruent = ph.filesz == 0 || ph.vaddr % PAGE == ph.offset % PAGE;
-        if ph.filesz > ph.memsz || file_end.is_none_or(|end| end > i64::MAX as u64) || !in_order || !congruent {
+        if ph.filesz > ph.memsz || file_end.is_none_or(|end| end > i64::MAX as u64) || !in_order || !congruent
+        {
             return Err(Errno::ENOEXEC);
         }
         // Segments may share a page (the later one is mapped over the earlier), but not overlap.
@@ -185,8 +187,12 @@ fn phdr_address(header: &FileHeader, headers: &[ProgramHeader]) -> u64 {
     if let Some(ph) = headers.iter().find(|ph| ph.p_type == PT_PHDR) {
         return ph.vaddr;
     }
-    let holder = headers.iter().filter(|ph| ph.p_type == PT_LOAD).find(|ph| {
-        header.phoff.checked_sub(ph.offset).is_some_and(|inside| inside < ph.filesz)
-    });
-    holder.map_or(0, |ph| header.phoff - ph.offset + ph.vaddr)
+    let loads = headers.iter().filter(|ph| ph.p_type == PT_LOAD);
+    let inside = |ph: &ProgramHeader| header.phoff.checked_sub(ph.offset).filter(|&at| at < ph.filesz);
+    // An empty segment's address has not been checked, so the sum may be too large.
+    loads.filter_map(|ph| inside(ph)?.checked_add(ph.vaddr)).next().unwrap_or(0)
 }
+
+#[cfg(test)]
+#[path = "elf_test.rs"]
+mod tests;

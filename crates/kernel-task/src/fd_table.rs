@@ -98,7 +98,13 @@ impl FdTable {
     }
 
     /// Puts a file at exactly `fd` (dup2) and returns what was there. EBADF when `fd` is out of range.
-    pub fn replace(&self, fd: Fd, file: Arc<File>, cloexec: bool, limit: u64) -> SysResult<Option<Arc<File>>> {
+    pub fn replace(
+        &self,
+        fd: Fd,
+        file: Arc<File>,
+        cloexec: bool,
+        limit: u64,
+    ) -> SysResult<Option<Arc<File>>> {
         let at = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
         if at as u64 >= limit.min(MAX_FDS as u64) {
             return Err(Errno::EBADF);
@@ -171,3 +177,7 @@ impl FdTable {
         entries.filter_map(|(at, slot)| Some((Fd(at as i32), slot.clone()?))).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "fd_table_test.rs"]
+mod tests;

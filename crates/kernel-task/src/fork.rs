@@ -245,3 +245,7 @@ impl Kernel {
         orphans.drain(..excess);
     }
 }
+
+#[cfg(test)]
+#[path = "fork_test.rs"]
+mod tests;

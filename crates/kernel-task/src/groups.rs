@@ -69,3 +69,7 @@ impl Task {
         Ok(me.pid)
     }
 }
+
+#[cfg(test)]
+#[path = "groups_test.rs"]
+mod tests;

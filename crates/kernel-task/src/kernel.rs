@@ -1,5 +1,6 @@
 //! A container's userspace kernel: what all its processes share.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +80,8 @@ pub struct Kernel {
     pub(crate) discovery: Mutex<()>,
     loader: OnceLock<OwnedFd>,
     pub(crate) is_finished: AtomicBool,
+    /// The filesystem instance of memfd_create(2), made with the first file; kernel-syscalls knows its type.
+    pub memory_files: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -102,6 +105,7 @@ impl Kernel {
             discovery: Mutex::default(),
             loader: OnceLock::new(),
             is_finished: AtomicBool::new(false),
+            memory_files: OnceLock::new(),
             boot_ns,
         })
     }

@@ -157,3 +157,7 @@ impl Task {
             || wanted == Wanted::Signal(Signal::SIGCONT) && target.sid() == self.process.sid()
     }
 }
+
+#[cfg(test)]
+#[path = "kill_test.rs"]
+mod tests;

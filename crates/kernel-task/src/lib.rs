@@ -24,6 +24,9 @@ pub mod process;
 pub mod signals;
 pub mod task;
 
+#[cfg(test)]
+mod scene;
+
 pub use abi_linux::{Errno, SysResult};
 pub use fd_table::FdTable;
 pub use kernel::Kernel;

@@ -126,7 +126,9 @@ impl Task {
             ExecState::First(exec, FirstExec::Program) => {
                 (ExecState::Started(Arc::clone(exec)), LoaderExec::Inherited)
             }
-            ExecState::First(exec, FirstExec::Init) => (ExecState::Init(Arc::clone(exec)), LoaderExec::Inherited),
+            ExecState::First(exec, FirstExec::Init) => {
+                (ExecState::Init(Arc::clone(exec)), LoaderExec::Inherited)
+            }
             ExecState::Pending(exec) if is_substituted && exec.tid == self.tid => {
                 (ExecState::Started(Arc::clone(exec)), LoaderExec::Install)
             }

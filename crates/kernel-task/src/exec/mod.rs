@@ -141,7 +141,7 @@ impl Task {
             egid: credentials.egid,
             secure,
             exec_stack: image.exec_stack,
-            comm: comm.to_vec().into_iter().take_while(|&b| b != 0).collect(),
+            comm: comm.iter().copied().take_while(|&b| b != 0).collect(),
             execfn: name.to_vec(),
             argv_prefix: argv_prefix.clone(),
         };

@@ -1,0 +1,119 @@
+use abi_linux::Errno;
+use kernel_base::reg::Fd;
+use platform_api::ProcFile;
+
+use crate::scene::{Scene, file, host};
+
+#[test]
+fn child_has_the_descriptors_of_the_moment_of_fork() {
+    let scene = Scene::new();
+    let init = scene.task(1);
+    let fd = init.process.files.insert(file(), false, 100).unwrap();
+    init.prepare_fork();
+    scene.host_process(2, 1, 1);
+    // Before the child's first call the parent goes on.
+    init.process.files.remove(fd).unwrap();
+    let child = scene.task(2);
+    assert!(child.process.files.get(fd).is_ok());
+    assert_eq!(child.process.ppid(), 1);
+    assert_eq!(child.process.files.get(Fd(1)).err(), Some(Errno::EBADF));
+}
+
+#[test]
+fn forks_of_two_threads_are_told_apart() {
+    let scene = Scene::new();
+    scene.fork(1, 2);
+    let (leader, other) = (scene.task(2), scene.thread(3, 2));
+    leader.prepare_fork();
+    leader.process.files.insert(file(), false, 100).unwrap();
+    other.prepare_fork();
+    // The children arrive in the other order.
+    scene.host_process(5, 2, 3);
+    scene.host_process(4, 2, 2);
+    assert_eq!(scene.task(5).process.files.list().len(), 1);
+    assert_eq!(scene.task(4).process.files.list().len(), 0);
+}
+
+#[test]
+fn second_fork_settles_the_first() {
+    let scene = Scene::new();
+    let init = scene.task(1);
+    init.prepare_fork();
+    scene.host_process(2, 1, 1);
+    init.process.files.insert(file(), false, 100).unwrap();
+    init.prepare_fork();
+    scene.host_process(3, 1, 1);
+    assert_eq!(scene.task(3).process.files.list().len(), 1);
+    assert_eq!(scene.task(2).process.files.list().len(), 0);
+}
+
+#[test]
+fn parent_finds_its_child_before_the_childs_first_call() {
+    let scene = Scene::new();
+    let init = scene.task(1);
+    assert!(scene.kernel.process(2).is_none());
+    init.prepare_fork();
+    // The clone has not happened yet: the snapshot must stay.
+    assert!(scene.kernel.process(2).is_none());
+    scene.host_process(2, 1, 1);
+    assert_eq!(scene.kernel.process(2).map(|child| child.pid), Some(2));
+}
+
+#[test]
+fn failed_fork_leaves_no_files_behind_once_the_thread_waits() {
+    let scene = Scene::new();
+    let init = scene.task(1);
+    let fd = init.process.files.insert(file(), false, 100).unwrap();
+    let weak = std::sync::Arc::downgrade(&init.process.files.get(fd).unwrap());
+    init.prepare_fork();
+    init.process.files.remove(fd).unwrap();
+    assert!(weak.upgrade().is_some());
+    scene.kernel.parked_now(&init);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn child_of_a_killed_parent_gets_its_snapshot_from_init() {
+    let scene = Scene::new();
+    scene.fork(1, 2);
+    let maker = scene.task(2);
+    maker.process.files.insert(file(), false, 100).unwrap();
+    maker.prepare_fork();
+    // Killed before the child's first call, and the news of it has not come: the child is init's on the host.
+    scene.host.set_proc(host(2), ProcFile::Stat, b"2 (x) Z 1");
+    scene.host_process(3, 1, 1);
+    let orphan = scene.task(3);
+    assert_eq!(orphan.process.ppid(), 1);
+    assert_eq!(orphan.process.files.list().len(), 1);
+}
+
+#[test]
+fn process_without_a_snapshot_is_refused() {
+    let scene = Scene::new();
+    scene.host_process(2, 1, 1);
+    assert_eq!(scene.kernel.task(host(2)).err(), Some(Errno::ESRCH));
+}
+
+#[test]
+fn orphans_go_to_the_subreaper() {
+    let scene = Scene::new();
+    let reaper = scene.fork(1, 2);
+    reaper.child_subreaper.store(true, std::sync::atomic::Ordering::Relaxed);
+    scene.fork(2, 3);
+    let grandchild = scene.fork(3, 4);
+    scene.kernel.process_died(host(3));
+    assert_eq!(grandchild.ppid(), 2);
+    assert!(scene.kernel.process(3).is_none());
+}
+
+#[test]
+fn exit_of_a_thread_keeps_descriptors_while_the_host_has_another() {
+    let scene = Scene::new();
+    let process = scene.fork(1, 2);
+    process.files.insert(file(), false, 100).unwrap();
+    scene.host.set_proc(host(2), ProcFile::Stat, b"2 (t) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0");
+    scene.task(2).exit_thread(0);
+    assert_eq!(process.files.list().len(), 1);
+    scene.task(2).exit_group(0);
+    assert_eq!(process.files.list().len(), 0);
+}

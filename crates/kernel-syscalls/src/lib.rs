@@ -22,6 +22,7 @@ mod sched;
 mod stub;
 mod system;
 mod time;
+mod xattr;
 
 pub mod strace;
 

@@ -16,6 +16,7 @@ use kernel_vfs::permission;
 
 use super::lock;
 use crate::cx::Cx;
+use crate::mem::memfd;
 
 /// fcntl(2).
 pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i64> {
@@ -65,7 +66,8 @@ fn on_file(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<i64> {
         // Nothing raises SIGIO, so there is nobody to remember.
         F_SETOWN | F_GETOWN | F_GETSIG | F_CREATED_QUERY => Ok(0),
         F_SETSIG if arg <= 64 => Ok(0),
-        F_ADD_SEALS | F_GET_SEALS => crate::mem::seals(file, op == F_ADD_SEALS, arg as u32),
+        F_ADD_SEALS => memfd::add_seals(file, arg as u32).map(|()| 0),
+        F_GET_SEALS => memfd::get_seals(file).map(i64::from),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -1,8 +1,10 @@
-//! Mapping files: mmap(2), memfd_create(2), and seals.
+//! Mapping files: mmap(2); files to be mapped: memfd_create(2).
 //!
 //! The host maps files itself. The supervisor puts a host file at the number that the guest named into the
 //! host's table of the process, close-on-exec, and lets the call go on; nothing but mmap can use an fd
 //! there. close(2) of that number closes it there, too.
+
+pub(crate) mod memfd;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -111,9 +113,4 @@ pub(crate) fn sys_mmap(
     }
     cx.process.note_mapped_fd(number);
     Ok(Outcome::Continue)
-}
-
-/// fcntl(F_ADD_SEALS) and F_GET_SEALS: for files in memory.
-pub(crate) fn seals(_file: &File, _add: bool, _seals: u32) -> SysResult<i64> {
-    Err(Errno::EINVAL)
 }

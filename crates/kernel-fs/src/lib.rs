@@ -11,6 +11,7 @@ mod hoststream;
 pub mod pipe;
 pub mod proc;
 mod pseudo;
+pub mod sys;
 pub mod timerfd;
 pub mod tmpfs;
 pub mod tty;

@@ -2,6 +2,13 @@
 
 use std::sync::Arc;
 
+use abi_linux::fs::makedev;
+
+use crate::tty::Terminals;
+
+/// Major number of pty slaves (UNIX98_PTY_SLAVE_MAJOR).
+const PTY_SLAVE_MAJOR: u32 = 136;
+
 /// The controlling terminal of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
@@ -66,6 +73,22 @@ impl HostPrefixes {
             let name = [guest.as_slice(), rest].concat();
             Some(if name.is_empty() { b"/".to_vec() } else { name })
         })
+    }
+}
+
+/// The hooks of a container whose terminals are its ptys.
+pub struct ContainerHooks {
+    pub terminals: Arc<Terminals>,
+    pub names: HostPrefixes,
+}
+
+impl ProcHooks for ContainerHooks {
+    fn terminal_of(&self, sid: i32) -> Option<Terminal> {
+        let pty = self.terminals.controlling(sid)?;
+        Some(Terminal { rdev: makedev(PTY_SLAVE_MAJOR, pty.index()), foreground: pty.foreground_group() })
+    }
+    fn mapped_name(&self, host: &[u8]) -> Option<Vec<u8>> {
+        self.names.translate(host)
     }
 }
 

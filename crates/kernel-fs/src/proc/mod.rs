@@ -15,7 +15,7 @@
 
 mod fixed;
 pub mod hooks;
-mod host;
+pub(crate) mod host;
 mod machine;
 mod net;
 mod pid;

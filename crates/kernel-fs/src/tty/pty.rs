@@ -140,6 +140,12 @@ impl Pty {
         self.state.lock().hung_up
     }
 
+    /// The foreground group of its session, 0 for none.
+    #[must_use]
+    pub fn foreground_group(&self) -> i32 {
+        self.state.lock().pgrp
+    }
+
     /// Runs `change`, then hands waiting input on, raises what that raises, and wakes both sides.
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();

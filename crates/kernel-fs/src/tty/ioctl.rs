@@ -85,8 +85,9 @@ fn attributes(pty: &Arc<Pty>, side: Side, who: &dyn Caller, cmd: u32, arg: u64) 
 
 /// Whether it is the caller's controlling terminal.
 fn is_controlling(pty: &Pty, who: &dyn Caller) -> bool {
-    let state = pty.state.lock();
-    state.session != 0 && state.session == who.sid()
+    let sid = who.sid();
+    let session = pty.state.lock().session;
+    session != 0 && session == sid
 }
 
 fn sessions(pty: &Arc<Pty>, side: Side, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {

@@ -22,12 +22,15 @@ enum Verdict {
 
 impl Pty {
     fn judge(&self, who: &dyn Caller, signal: Signal) -> Verdict {
-        let state = self.state.lock();
-        let foreground = state.pgrp;
-        if state.session == 0 || state.session != who.sid() || foreground == 0 || foreground == who.pgid() {
+        // The caller is asked with no lock held: the answer may lie behind locks of kernel-task.
+        let (sid, pgid) = (who.sid(), who.pgid());
+        let (session, foreground) = {
+            let state = self.state.lock();
+            (state.session, state.pgrp)
+        };
+        if session == 0 || session != sid || foreground == 0 || foreground == pgid {
             return Verdict::Allowed;
         }
-        drop(state);
         if who.blocks_or_ignores(signal) {
             return if signal == Signal::SIGTTIN { Verdict::Fails } else { Verdict::Allowed };
         }

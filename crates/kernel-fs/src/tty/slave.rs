@@ -39,11 +39,12 @@ impl Pty {
     /// Opens the slave. EIO when it is locked or hung up, EBUSY when it is exclusive. A session leader
     /// without a terminal gets this one, unless O_NOCTTY (tty_open_proc_set_tty).
     pub fn open_slave(self: &Arc<Self>, flags: OpenFlags, who: &dyn Caller) -> SysResult<Arc<SlaveFile>> {
+        let privileged = who.credentials().has(Cap::SYS_ADMIN);
         let mut state = self.state.lock();
         if state.hung_up || state.locked {
             return Err(Errno::EIO);
         }
-        if state.exclusive && !who.credentials().has(Cap::SYS_ADMIN) {
+        if state.exclusive && !privileged {
             return Err(Errno::EBUSY);
         }
         state.slaves = state.slaves.checked_add(1).ok_or(Errno::ENFILE)?;
@@ -62,17 +63,18 @@ impl Pty {
     /// Makes it the controlling terminal of the caller, a session leader without one.
     pub(super) fn acquire(self: &Arc<Self>, who: &dyn Caller) -> SysResult<()> {
         let terminals = self.terminals.upgrade().ok_or(Errno::EIO)?;
-        if terminals.controlling(who.sid()).is_some() {
+        let (sid, pgid) = (who.sid(), who.pgid());
+        if terminals.controlling(sid).is_some() {
             return Err(Errno::EPERM);
         }
         let mut state = self.state.lock();
         if state.session != 0 {
             return Err(Errno::EPERM);
         }
-        state.session = who.sid();
-        state.pgrp = who.pgid();
+        state.session = sid;
+        state.pgrp = pgid;
         drop(state);
-        terminals.acquire(who.sid(), self);
+        terminals.acquire(sid, self);
         Ok(())
     }
 }

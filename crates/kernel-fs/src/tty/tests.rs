@@ -236,3 +236,47 @@ fn ptmx_is_locked_numbered_and_speaks_packets() {
     assert_eq!(first.read(who.io(), &mut buf), Ok(1));
     assert_eq!(buf[0], 4, "TIOCPKT_STOP");
 }
+
+/// Polls a future once.
+fn poll_once(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
+}
+
+#[test]
+fn timed_reads_wait_for_the_time_or_the_bytes() {
+    let bed = bed();
+    let platform = Arc::clone(&bed.leader.platform);
+    let timers = kernel_base::timer::Timers::new(Arc::<crate::io_test::FakePlatform>::clone(&platform));
+    let tenth = 100_000_000;
+    let pass = |ns| {
+        platform.now_ns.fetch_add(ns, Ordering::SeqCst);
+        timers.run_due();
+    };
+    let mut termios = Termios { c_lflag: 0, ..Termios::default() };
+    (termios.c_cc[super::termios::VMIN], termios.c_cc[super::termios::VTIME]) = (0, 2);
+    bed.master().set_termios(&termios);
+    assert!(bed.slave.is_read_timed());
+    {
+        let mut total = std::pin::pin!(bed.slave.wait_timed(&timers));
+        assert!(!poll_once(total.as_mut()));
+        pass(tenth);
+        assert!(!poll_once(total.as_mut()));
+        pass(tenth);
+        assert!(poll_once(total.as_mut()), "MIN = 0: the time is over");
+    }
+    termios.c_cc[super::termios::VMIN] = 3;
+    bed.master().set_termios(&termios);
+    let mut between = std::pin::pin!(bed.slave.wait_timed(&timers));
+    assert!(!poll_once(between.as_mut()));
+    pass(10 * tenth);
+    assert!(!poll_once(between.as_mut()), "no limit before the first byte");
+    bed.master().input(b"a");
+    assert!(!poll_once(between.as_mut()));
+    pass(tenth);
+    bed.master().input(b"b");
+    assert!(!poll_once(between.as_mut()));
+    pass(2 * tenth);
+    assert!(poll_once(between.as_mut()));
+    let nonblocking = bed.leader.io_with(OpenFlags::NONBLOCK);
+    assert_eq!(bed.slave.read(nonblocking, &mut [0; 9]), Ok(2));
+}

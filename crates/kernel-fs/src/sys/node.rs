@@ -59,7 +59,7 @@ impl Content for Meminfo {
 }
 
 fn show(out: &mut Vec<u8>, key: &[u8], value: u64) {
-    text!(out, "Node 0 {:<15}{value:>8} kB\n", String::from_utf8_lossy(key));
+    text!(out, "Node 0 {:<16}{value:>8} kB\n", String::from_utf8_lossy(key));
 }
 
 pub(super) fn add(tree: &mut TreeBuilder, kernel: &Arc<Kernel>, processors: &Processors) {

@@ -39,8 +39,7 @@ pub(crate) fn sys_loader_done(
 ) -> SysResult<()> {
     if u64::from(outcome.cast_unsigned()) == OUTCOME_OK {
         let _vdso = arg2;
-        let layout =
-            ImageLayout { stack_pointer: arg1, exe_bias: arg3, arg_start: arg4, arg_end: arg5 };
+        let layout = ImageLayout { stack_pointer: arg1, exe_bias: arg3, arg_start: arg4, arg_end: arg5 };
         return cx.finish_image(layout).map_err(unknown);
     }
     if !cx.process.is_loading() {

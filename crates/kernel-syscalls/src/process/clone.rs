@@ -4,9 +4,10 @@
 //! directory shared between processes is not kept.
 
 use abi_linux::raw::general::{
-    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO, CLONE_NEWCGROUP,
-    CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_PARENT_SETTID,
-    CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL,
+    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO,
+    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
+    CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM,
+    CSIGNAL,
 };
 use abi_linux::signal::NSIG;
 use abi_linux::{Errno, SysResult};
@@ -15,13 +16,8 @@ use super::check_pointer;
 use crate::cx::{Cx, Outcome};
 use crate::stub;
 
-const NAMESPACES: u32 = CLONE_NEWNS
-    | CLONE_NEWCGROUP
-    | CLONE_NEWUTS
-    | CLONE_NEWIPC
-    | CLONE_NEWUSER
-    | CLONE_NEWPID
-    | CLONE_NEWNET;
+const NAMESPACES: u32 =
+    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 /// What threads and processes may ask for.
 const COMMON: u32 = CLONE_VM
     | CLONE_SETTLS
@@ -138,7 +134,8 @@ mod tests {
 
     #[test]
     fn half_shared_processes_and_namespaces_are_refused() {
-        for flags in [0x400 | 17, 0x200 | 17, 0x800 | 17, 0x900 | 17, 0x8011, 0x2011, 0x0080_0011, 0x1011, 65] {
+        for flags in [0x400 | 17, 0x200 | 17, 0x800 | 17, 0x900 | 17, 0x8011, 0x2011, 0x0080_0011, 0x1011, 65]
+        {
             assert_eq!(check(flags), Err(Errno::EINVAL), "{flags:#x}");
         }
         for flags in [0x1000_0011, 0x2000_0011, 0x0002_0011, 0x4000_0011] {

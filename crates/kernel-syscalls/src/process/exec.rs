@@ -5,7 +5,7 @@
 //! string in the vDSO, and its descriptor is one that only the supervisor can have installed.
 
 use abi_linux::fs::AT_FDCWD;
-use abi_linux::raw::general::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, __NR_execveat};
+use abi_linux::raw::general::{__NR_execveat, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserCStr;

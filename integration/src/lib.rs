@@ -9,6 +9,7 @@
 //! `INTEGRATION_ONLY=control` runs only the control sides, which is how the tests themselves are tested.
 
 pub mod bundle;
+pub mod elf;
 pub mod guest;
 pub mod host_state;
 pub mod paths;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -60,6 +61,16 @@ pub fn run_within(command: &mut Command, input: &[u8], limit: Duration) -> Finis
     };
     let (stdout, stderr) = (text(stdout), text(stderr));
     Finished { stdout, stderr, status: shell_status(status), hung }
+}
+
+/// Runs a program that may be broken on the host, without input or output: its status, or nothing when the
+/// kernel refuses to start it.
+pub fn run_native_status(program: &Path) -> Option<i32> {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn().ok()?;
+    let (status, hung) = wait(&mut child, Duration::from_secs(20));
+    (!hung).then(|| shell_status(status))
 }
 
 /// An exit status as a shell's `$?` has it.

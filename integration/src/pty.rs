@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, grantpt, posix_openpt, ptsname_r, unlockpt};
 
@@ -34,7 +35,7 @@ impl Terminal {
     /// Starts `command` as the leader of a new session on a new terminal of 24 rows and 80 columns.
     pub fn start(mut command: Command) -> Self {
         let master =
-            posix_openpt(nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_NOCTTY).expect("a pty can be had");
+            posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pty can be had");
         grantpt(&master).expect("the pty is ours");
         unlockpt(&master).expect("the pty is ours");
         let name = ptsname_r(&master).expect("a pty has a name");
@@ -111,6 +112,11 @@ impl Terminal {
         }
     }
 
+    /// Hangs up: the line is gone, and its session gets SIGHUP.
+    pub fn hang_up(&mut self) {
+        self.master = File::open("/dev/null").expect("there is a /dev/null");
+    }
+
     /// All that appeared so far.
     pub fn transcript(&self) -> &str {
         &self.transcript
@@ -126,14 +132,15 @@ impl Terminal {
         }
         let mut bytes = [0; 4096];
         // EIO: every descriptor of the other end is closed.
-        let Ok(count) = self.master.read(&mut bytes) else {
+        let count = self.master.read(&mut bytes).unwrap_or(0);
+        if count == 0 {
             std::thread::sleep(Duration::from_millis(5));
             return Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None));
-        };
+        }
         let text = String::from_utf8_lossy(&bytes[..count]);
         self.pending.push_str(&text);
         self.transcript.push_str(&text);
-        count > 0
+        true
     }
 }
 

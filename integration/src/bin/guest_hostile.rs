@@ -1,0 +1,238 @@
+//! Calls every number from 0 to 600 with hostile arguments, from several threads of throw-away children.
+//!
+//! Only for a sandbox: on a host, as root, some of these calls do harm; it refuses to start without the word
+//! `inside`. It asserts nothing about a single answer, except that none is a kernel-internal restart code; the
+//! point is that whoever answers is still there afterwards, which the caller finds out.
+//!
+//! A child whose calls end or block it (exit, pause, munmap of everything) is replaced by one that goes on
+//! behind that call. What is not called at all stands in [`SKIPPED`] with its reason.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use integration::guest::fd;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, setpgid};
+
+const LAST_NUMBER: usize = 600;
+const THREADS: usize = 3;
+/// Argument lists for each number: every value everywhere first, then mixtures.
+const ROUNDS: usize = 36;
+/// Children that may be used up by one number.
+const CHILDREN: usize = 14;
+/// A child that makes no progress for so long is blocked in a call.
+const BLOCKED: Duration = Duration::from_millis(120);
+
+/// Calls that are left out when their first argument is this value.
+const SKIPPED: &[(i64, usize, &str)] = &[
+    (libc::SYS_kill, usize::MAX, "kill(-1) ends this program too"),
+    (libc::SYS_rt_sigqueueinfo, usize::MAX, "as kill(-1)"),
+];
+
+/// What the children share with their parent.
+struct Progress {
+    /// For each thread: the round that it is in, counted from 1.
+    rounds: [AtomicU32; THREADS],
+    /// Answers between -516 and -512, which no program may ever see.
+    leaks: AtomicU32,
+    /// The number that leaked last.
+    leaking: AtomicU32,
+    calls: AtomicU32,
+}
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() != Some("inside") {
+        eprintln!("guest_hostile: only for a sandbox; say `inside` when this is one");
+        return ExitCode::FAILURE;
+    }
+    let pages = Pages::new();
+    for number in 0..=LAST_NUMBER {
+        torment(number, &pages);
+    }
+    let leaks = pages.progress.leaks.load(Ordering::SeqCst);
+    if leaks > 0 {
+        println!(
+            "FAIL restart codes leaked {leaks} times, last by {}",
+            pages.progress.leaking.load(Ordering::SeqCst)
+        );
+        return ExitCode::FAILURE;
+    }
+    eprintln!("{} calls", pages.progress.calls.load(Ordering::SeqCst));
+    println!("ok every_number_with_hostile_arguments");
+    ExitCode::SUCCESS
+}
+
+/// Memory for the arguments to point at.
+struct Pages {
+    progress: &'static Progress,
+    /// A readable and writable page of zeros, behind which nothing is mapped.
+    zeros: usize,
+    /// A page that may only be read.
+    read_only: usize,
+}
+
+impl Pages {
+    fn new() -> Self {
+        use libc::{MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ, PROT_WRITE};
+        let map = |length: usize, prot: i32, flags: i32| {
+            // SAFETY: a new mapping at an address of the kernel's choice.
+            let start =
+                unsafe { libc::mmap(std::ptr::null_mut(), length, prot, flags | MAP_ANONYMOUS, -1, 0) };
+            assert_ne!(start, libc::MAP_FAILED, "mmap");
+            start
+        };
+        let shared = map(4096, PROT_READ | PROT_WRITE, MAP_SHARED);
+        let pair = map(8192, PROT_NONE, MAP_PRIVATE);
+        // SAFETY: the first page of a mapping of this function's own.
+        assert_eq!(unsafe { libc::mprotect(pair, 4096, PROT_READ | PROT_WRITE) }, 0);
+        Self {
+            // SAFETY: zeroed, aligned, large enough, and never unmapped in the parent.
+            progress: unsafe { &*shared.cast::<Progress>() },
+            zeros: pair as usize,
+            read_only: map(4096, PROT_READ, MAP_PRIVATE) as usize,
+        }
+    }
+
+    /// The value number `choice` of those that arguments take.
+    fn value(&self, choice: usize) -> usize {
+        let values = [
+            0,
+            usize::MAX,
+            8,
+            self.zeros,
+            self.zeros + 4096 - 4,
+            self.read_only,
+            0x7fff_ffff_f000,
+            0x8000_0000_0000,
+            isize::MAX.cast_unsigned(),
+            1,
+            0xffff_ffff,
+            4096,
+        ];
+        values[choice % values.len()]
+    }
+
+    /// The arguments of a round: the same value six times, or a mixture that is the same in every run.
+    fn arguments(&self, number: usize, round: usize) -> [usize; 6] {
+        if round < 12 {
+            return [self.value(round); 6];
+        }
+        let mut state = (number * 1000 + round) as u64 ^ 0x9e37_79b9_7f4a_7c15;
+        std::array::from_fn(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.value((state >> 33) as usize)
+        })
+    }
+}
+
+/// Calls one number in all rounds, in as many children as it takes.
+fn torment(number: usize, pages: &Pages) {
+    let rounds = &pages.progress.rounds;
+    (0..THREADS)
+        .for_each(|thread| rounds[thread].store(u32::try_from(thread).unwrap_or(0), Ordering::SeqCst));
+    for _ in 0..CHILDREN {
+        // SAFETY: this process has one thread.
+        match unsafe { fork() }.expect("fork") {
+            ForkResult::Child => child(number, pages),
+            ForkResult::Parent { child } => watch(child, rounds),
+        }
+        let finished = rounds.iter().all(|round| round.load(Ordering::SeqCst) as usize >= ROUNDS);
+        if finished {
+            return;
+        }
+    }
+}
+
+/// Waits for a child's end; kills it when it stops making progress.
+fn watch(child: Pid, rounds: &[AtomicU32; THREADS]) {
+    let state = || rounds.each_ref().map(|round| round.load(Ordering::SeqCst));
+    let (mut seen, mut since) = (state(), Instant::now());
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
+            Ok(WaitStatus::StillAlive) => {}
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => break,
+            Ok(_) => since = Instant::now() - 2 * BLOCKED,
+        }
+        if state() != seen {
+            (seen, since) = (state(), Instant::now());
+        } else if since.elapsed() > BLOCKED {
+            // It may be gone in this moment.
+            let _ = kill(child, Signal::SIGKILL);
+            let _ = waitpid(child, None);
+            break;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    // What it started itself.
+    let _ = killpg(child, Signal::SIGKILL);
+    while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
+}
+
+fn child(number: usize, pages: &Pages) -> ! {
+    let zero = Pid::from_raw(0);
+    let _ = setpgid(zero, zero);
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").expect("/dev/null");
+    for standard in 0..3 {
+        fd::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), standard).expect("dup2");
+    }
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || rounds_of(thread, number, pages));
+        }
+    });
+    leave()
+}
+
+fn rounds_of(thread: usize, number: usize, pages: &Pages) {
+    let progress = pages.progress;
+    let mine = &progress.rounds[thread];
+    loop {
+        let round = mine.load(Ordering::SeqCst) as usize;
+        if round >= ROUNDS {
+            return;
+        }
+        // Before the call: a child that follows goes on behind it.
+        mine.fetch_add(THREADS as u32, Ordering::SeqCst);
+        let arguments = pages.arguments(number, round);
+        if SKIPPED.iter().any(|(call, first, _)| *call as usize == number && *first == arguments[0]) {
+            continue;
+        }
+        let answer = call(number, arguments);
+        if answer == 0
+            && matches!(number as i64, libc::SYS_fork | libc::SYS_vfork | libc::SYS_clone | libc::SYS_clone3)
+        {
+            leave();
+        }
+        progress.calls.fetch_add(1, Ordering::Relaxed);
+        if (-516..=-512).contains(&answer) {
+            progress.leaking.store(number as u32, Ordering::SeqCst);
+            progress.leaks.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The system call itself, inline: a vforked child must not return from a function.
+#[inline(always)]
+fn call(number: usize, arguments: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = arguments;
+    let answer: isize;
+    // SAFETY: there is none, and that is the point; this process is thrown away.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") number => answer,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+        );
+    }
+    answer
+}
+
+fn leave() -> ! {
+    loop {
+        call(libc::SYS_exit_group as usize, [0; 6]);
+    }
+}

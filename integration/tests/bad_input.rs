@@ -1,0 +1,363 @@
+//! Bad input: one clear line that names the thing, a status that is not zero, nothing left behind.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use integration::bundle::Bundle;
+use integration::elf::{
+    E_MACHINE, E_PHENTSIZE, E_PHNUM, E_PHOFF, Elf, P_ALIGN, P_FILESZ, P_MEMSZ, P_OFFSET, P_VADDR, PT_INTERP,
+    PT_LOAD,
+};
+use integration::host_state::HostState;
+use integration::process::{self, Finished};
+use integration::{paths, roots};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// The tests of this file compare the host before and after, so they run one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Runs `palisade` with `arguments`, which have to be refused in one line that names `thing`.
+fn refused<S: AsRef<std::ffi::OsStr>>(arguments: &[S], thing: &str) {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = HostState::now();
+    let done =
+        process::run_within(Command::new(paths::palisade()).args(arguments), b"", Duration::from_secs(60));
+    assert_one_line(&done, thing);
+    before.assert_nothing_left(thing);
+    drop(alone);
+}
+
+fn assert_one_line(done: &Finished, thing: &str) {
+    assert!(!done.hung, "{done:?}");
+    assert_ne!(done.status, 0, "{done:?}");
+    assert_eq!(done.stdout, "", "{done:?}");
+    assert_eq!(done.stderr.lines().count(), 1, "one line: {done:?}");
+    assert!(done.stderr.contains(thing), "the line names {thing}: {done:?}");
+    assert!(!done.stderr.contains("panicked"), "{done:?}");
+}
+
+fn refused_bundle(bundle: &Path, thing: &str) {
+    let bundle = bundle.to_str().expect("an ASCII path");
+    refused(&["run", "--bundle", bundle, "bad-input"], thing);
+}
+
+/// A directory that the sandbox sees at /x.
+fn volume() -> TempDir {
+    tempfile::tempdir().expect("/tmp is writable")
+}
+
+/// Runs the program /x/`name` of `dir`: the host has to refuse it, and so has Palisade, naming it.
+fn refused_program(dir: &TempDir, name: &str) {
+    let native = process::run_native_status(&dir.path().join(name));
+    assert_ne!(native, Some(0), "{name} runs on the host");
+    let volume = format!("{}:/x:ro", dir.path().display());
+    let program = format!("/x/{name}");
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = HostState::now();
+    let arguments = ["do", "--volume", &volume, "--", &program];
+    let done =
+        process::run_within(Command::new(paths::palisade()).args(arguments), b"", Duration::from_secs(60));
+    // What the host kernel starts and then kills may be treated the same way.
+    if done.status < 128 {
+        assert_one_line(&done, &program);
+    }
+    assert!(!done.hung && done.status != 0 && !done.stderr.contains("panicked"), "{name}: {done:?}");
+    before.assert_nothing_left(name);
+    drop(alone);
+}
+
+fn refused_elf(name: &str, elf: &Elf) {
+    let dir = volume();
+    write_program(&dir, name, &elf.0);
+    refused_program(&dir, name);
+}
+
+fn write_program(dir: &TempDir, name: &str, content: &[u8]) {
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    fs::write(dir.path().join(name), content).expect("it is ours");
+    fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+#[test]
+fn missing_bundle() {
+    refused_bundle(Path::new("/no/such/bundle"), "/no/such/bundle");
+}
+
+#[test]
+fn bundle_without_config() {
+    let dir = volume();
+    refused_bundle(dir.path(), "config.json");
+}
+
+#[test]
+fn bundle_with_malformed_config() {
+    let all =
+        fs::read_to_string(Bundle::new(&roots::busybox(), &["/bin/true"]).config_path()).expect("it is ours");
+    let half = &all[..all.len() / 2];
+    for text in ["", "{", "[]", "null", half, "{\"ociVersion\": 7}", "\u{0}\u{1}"] {
+        let dir = volume();
+        fs::write(dir.path().join("config.json"), text).expect("it is ours");
+        refused_bundle(dir.path(), "config.json");
+    }
+}
+
+#[test]
+fn bundle_with_bad_fields() {
+    let base = || Bundle::new(&roots::busybox(), &["/bin/true"]);
+    let file = volume();
+    fs::write(file.path().join("f"), "").expect("it is ours");
+    let bundles = [
+        (base().with(|config| config["root"]["path"] = json!("/no/such/root")), "/no/such/root"),
+        (base().with(|config| config["root"]["path"] = json!(file.path().join("f"))), "/f"),
+        (base().with(|config| config["process"]["args"] = json!([])), "args"),
+        (base().with(|config| config["process"]["args"] = json!(["/no/such/program"])), "/no/such/program"),
+        (base().with(|config| config["process"]["cwd"] = json!("relative")), "cwd"),
+        (base().with(|config| config["process"]["cwd"] = json!("/no/such/cwd")), "/no/such/cwd"),
+        (base().with(|config| config["ociVersion"] = json!("99.0.0")), "99.0.0"),
+        (
+            base().with(|config| config["process"]["rlimits"][0]["type"] = json!("RLIMIT_NONSENSE")),
+            "RLIMIT_NONSENSE",
+        ),
+        (
+            base().with(|config| config["process"]["capabilities"]["effective"] = json!(["CAP_NONSENSE"])),
+            "CAP_NONSENSE",
+        ),
+        (base().with(|config| config["mounts"][0]["type"] = json!("nonsensefs")), "nonsensefs"),
+    ];
+    for (bundle, thing) in &bundles {
+        refused_bundle(bundle.path(), thing);
+    }
+}
+
+#[test]
+fn bad_ids() {
+    let bundle = Bundle::new(&roots::busybox(), &["/bin/true"]);
+    let path = bundle.path().to_str().expect("an ASCII path");
+    for id in ["", "../escape", "a/b", "..", "with space", &"x".repeat(2000)] {
+        refused(&["run", "--bundle", path, id], "id");
+    }
+}
+
+#[test]
+fn rootfs_that_is_no_directory() {
+    refused(&["do", "--rootfs", "/no/such/root", "--", "true"], "/no/such/root");
+    refused(&["do", "--rootfs", "/etc/passwd", "--", "true"], "/etc/passwd");
+}
+
+#[test]
+fn bad_volumes() {
+    for (volume, thing) in [
+        ("/no/such/source:/x", "/no/such/source"),
+        ("/tmp", "/tmp"),
+        ("/tmp:relative", "relative"),
+        ("/tmp:/x:nonsense", "nonsense"),
+        (":/x", ":/x"),
+        ("", "volume"),
+    ] {
+        refused(&["do", "--volume", volume, "--", "true"], thing);
+    }
+}
+
+#[test]
+fn bad_users_and_environment() {
+    for user in ["no-such-user", "1:no-such-group", "-1", "4294967295", "1:2:3", ""] {
+        refused(&["do", "--user", user, "--", "true"], if user.is_empty() { "user" } else { user });
+    }
+    refused(&["do", "--env", "=x", "--", "true"], "=x");
+    refused(&["do", "--cwd", "/no/such/cwd", "--", "true"], "/no/such/cwd");
+}
+
+#[test]
+fn missing_commands() {
+    refused(&["do", "--", "/no/such/program"], "/no/such/program");
+    refused(&["do", "--", "no-such-command"], "no-such-command");
+    refused(&["do", "--", "/tmp"], "/tmp");
+    refused(&["do", "--", "/etc/passwd"], "/etc/passwd");
+}
+
+#[test]
+fn truncated_programs() {
+    let whole = Elf::of_true();
+    let length = whole.0.len();
+    for (name, cut) in [
+        ("four", 4),
+        ("ident", 16),
+        ("header", 63),
+        ("no-headers", 64),
+        ("few-headers", 200),
+        ("half", length / 2),
+    ] {
+        refused_elf(name, &whole.clone().cut(cut));
+    }
+    let empty = volume();
+    write_program(&empty, "empty", b"");
+    refused_program(&empty, "empty");
+}
+
+#[test]
+fn programs_of_other_machines() {
+    // elf(5): 183 is EM_AARCH64, 3 is EM_386.
+    refused_elf("aarch64", &Elf::of_true().set16(E_MACHINE, 183));
+    refused_elf("i386", &Elf::of_true().set16(E_MACHINE, 3));
+}
+
+#[test]
+fn programs_of_another_class_or_byte_order_do_no_harm() {
+    // Linux does not look at these two bytes, so either answer is right; it only has to be a clean one.
+    for (offset, value) in [(4, 1), (5, 2)] {
+        let mut elf = Elf::of_true();
+        elf.0[offset] = value;
+        let dir = volume();
+        write_program(&dir, "program", &elf.0);
+        if paths::palisade_is_wanted() {
+            let volume = format!("{}:/x:ro", dir.path().display());
+            let mut command = Command::new(paths::palisade());
+            let done = process::run(command.args(["do", "--volume", &volume, "--", "/x/program"]), b"");
+            assert!(!done.hung && !done.stderr.contains("panicked"), "{done:?}");
+        }
+    }
+}
+
+#[test]
+fn programs_with_overlapping_segments() {
+    let elf = Elf::of_true();
+    let (first, second) = (elf.header(PT_LOAD, 0), elf.header(PT_LOAD, 1));
+    let start = elf.get64(first + P_VADDR);
+    refused_elf("overlap", &elf.clone().set64(second + P_VADDR, start));
+    refused_elf("backwards", &elf.clone().set64(first + P_VADDR, 0x10_0000));
+}
+
+#[test]
+fn programs_with_huge_segments() {
+    let elf = Elf::of_true();
+    for (name, size) in [("tera", 1 << 47), ("exa", 1 << 62), ("all", u64::MAX)] {
+        for index in [0, 3] {
+            let header = elf.header(PT_LOAD, index);
+            refused_elf(&format!("{name}-memory-{index}"), &elf.clone().set64(header + P_MEMSZ, size));
+            refused_elf(
+                &format!("{name}-file-{index}"),
+                &elf.clone().set64(header + P_MEMSZ, size).set64(header + P_FILESZ, size),
+            );
+            refused_elf(
+                &format!("{name}-offset-{index}"),
+                &elf.clone().set64(header + P_OFFSET, size & !0xfff),
+            );
+            refused_elf(
+                &format!("{name}-address-{index}"),
+                &elf.clone().set64(header + P_VADDR, size & !0xfff),
+            );
+        }
+    }
+    let first = elf.header(PT_LOAD, 0);
+    refused_elf("file-above-memory", &elf.clone().set64(first + P_MEMSZ, 1));
+    refused_elf(
+        "crooked",
+        &elf.clone().set64(elf.header(PT_LOAD, 1) + P_OFFSET, 0x123).set64(first + P_ALIGN, 3),
+    );
+}
+
+#[test]
+fn programs_with_bad_headers() {
+    let elf = Elf::of_true();
+    refused_elf("many", &elf.clone().set16(E_PHNUM, 0xffff));
+    refused_elf("none", &elf.clone().set16(E_PHNUM, 0));
+    refused_elf("size", &elf.clone().set16(E_PHENTSIZE, 32));
+    refused_elf("far", &elf.clone().set64(E_PHOFF, u64::MAX - 10));
+    refused_elf("past-the-end", &elf.clone().set64(E_PHOFF, elf.0.len() as u64 - 5));
+}
+
+#[test]
+fn programs_with_a_bad_interpreter() {
+    let elf = Elf::of_true();
+    let header = elf.header(PT_INTERP, 0);
+    let at = usize::try_from(elf.get64(header + P_OFFSET)).expect("a small file");
+    let mut missing = elf.clone();
+    missing.0[at..at + 4].copy_from_slice(b"/no/");
+    refused_elf("missing", &missing);
+    let mut unterminated = elf.clone();
+    let size = usize::try_from(elf.get64(header + P_FILESZ)).expect("a short name");
+    unterminated.0[at + size - 1] = b'x';
+    refused_elf("unterminated", &unterminated);
+    refused_elf("long", &elf.clone().set64(header + P_FILESZ, 1 << 20));
+    refused_elf("empty", &elf.clone().set64(header + P_FILESZ, 0));
+    refused_elf("outside", &elf.clone().set64(header + P_OFFSET, 1 << 40));
+}
+
+#[test]
+fn script_loops() {
+    let dir = volume();
+    write_program(&dir, "loop", format!("#!{}/loop\n", dir.path().display()).as_bytes());
+    refused_program(&dir, "loop");
+    write_program(&dir, "inside", b"#!/x/inside\n");
+    refused_program(&dir, "inside");
+    write_program(&dir, "missing", b"#!/no/such/interpreter\n");
+    refused_program(&dir, "missing");
+    write_program(&dir, "bare", b"#!\n");
+    refused_program(&dir, "bare");
+}
+
+#[test]
+fn second_sandbox_under_one_id() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = HostState::now();
+    let bundle = Bundle::new(&roots::busybox(), &["/bin/sh", "-c", "echo up; read line; echo $line"]);
+    let mut command = Command::new(paths::palisade());
+    command.args(["run", "--bundle"]).arg(bundle.path()).arg("twice");
+    use std::io::{BufRead, BufReader, Write};
+    let mut first = command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut output = BufReader::new(first.stdout.take().expect("a pipe")).lines();
+    assert_eq!(output.next().expect("a line").expect("text"), "up");
+    let mut again = Command::new(paths::palisade());
+    again.args(["run", "--bundle"]).arg(bundle.path()).arg("twice");
+    assert_one_line(&process::run_within(&mut again, b"", Duration::from_secs(60)), "twice");
+    // The first one has not suffered.
+    first.stdin.take().expect("a pipe").write_all(b"well\n").expect("it reads");
+    assert_eq!(output.next().expect("a line").expect("text"), "well");
+    assert!(first.wait().expect("it ends").success());
+    before.assert_nothing_left("the second one");
+    // And the id is free again.
+    let mut third = Command::new(paths::palisade());
+    third.args(["run", "--bundle"]).arg(bundle.path()).arg("twice");
+    assert_eq!(process::run(&mut third, b"again\n").stdout, "up\nagain\n");
+    drop(alone);
+}
+
+#[test]
+fn killed_supervisor_takes_everything_with_it() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = HostState::now();
+    let mut child = Command::new(paths::palisade())
+        .args(["do", "--", "sh", "-c", "sleep 1000 & echo up; sleep 1000"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut up = [0; 3];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut up).expect("it says so");
+    let start = Instant::now();
+    child.kill().expect("it is ours");
+    child.wait().expect("it is ours");
+    before.assert_nothing_left("a killed supervisor");
+    assert!(start.elapsed() < Duration::from_secs(10));
+    drop(alone);
+}

@@ -97,13 +97,19 @@ impl Kernel {
         if !task.has_pending_fork() {
             return;
         }
-        let _discovery = self.discovery.lock();
+        let discovery = self.discovery.lock();
         let child = self.unknown_child(task).and_then(|child| self.platform.identify(child).ok());
         let snapshot = task.pending_fork.lock().take();
-        match (child, snapshot) {
-            (Some(child), Some(snapshot)) => self.adopt(child, &task.process, snapshot),
-            (_, snapshot) => drop(snapshot),
-        }
+        let unused = match (child, snapshot) {
+            (Some(child), Some(snapshot)) => {
+                self.adopt(child, &task.process, snapshot);
+                None
+            }
+            (_, snapshot) => snapshot,
+        };
+        // Outside the lock: it may hold the last references to files.
+        drop(discovery);
+        drop(unused);
     }
 
     /// The newest child of a thread that the books do not have.

@@ -131,6 +131,7 @@ impl Caller for Task {
     fn pid(&self) -> i32 {
         self.process.pid
     }
+    #[expect(clippy::misnamed_getters, reason = "files see the guest's id; the field `tid` is the host's")]
     fn tid(&self) -> i32 {
         self.guest_tid
     }

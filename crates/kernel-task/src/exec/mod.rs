@@ -186,3 +186,6 @@ impl Task {
         credentials::after_exec(&self.process.credentials(), file)
     }
 }
+
+#[cfg(test)]
+mod tests;

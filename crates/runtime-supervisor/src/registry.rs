@@ -1,6 +1,7 @@
 //! The file tree of a container: which filesystem stands behind which mount. The one place that knows them
 //! all.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path as HostPath;
 use std::sync::Arc;
 
@@ -11,7 +12,12 @@ use host_files::Node;
 use kernel_base::caller::Caller;
 use kernel_base::cred::{CapSet, Credentials};
 use kernel_base::user::GuestMem;
+use kernel_fs::dev::{self, Console};
+use kernel_fs::devpts::Devpts;
 use kernel_fs::hostfs::{HostAccess, HostFs, HostFsOptions, Sharing};
+use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
+use kernel_fs::proc::ProcFs;
+use kernel_fs::sys::SysFs;
 use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
 use kernel_fs::tty::{SessionSignals, Terminals};
 use kernel_task::Kernel;
@@ -29,7 +35,7 @@ use crate::error::{Error, shown};
 pub(crate) struct Tree {
     pub(crate) namespace: Arc<MountNamespace>,
     pub(crate) terminals: Arc<Terminals>,
-    pub(crate) devices: Arc<DeviceRegistry>,
+    pub(crate) console: Arc<Console>,
 }
 
 /// Signals of terminals, by the container's process ids.
@@ -94,13 +100,20 @@ struct Assembly<'a> {
     kernel: &'a Arc<Kernel>,
     devices: Arc<DeviceRegistry>,
     terminals: Arc<Terminals>,
+    devpts: Arc<Devpts>,
+    names: HostPrefixes,
 }
 
 /// Builds the tree of `spec`.
 pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -> Result<Tree, Error> {
     let signals: Arc<dyn SessionSignals> = Arc::new(KernelSignals(Arc::clone(kernel)));
-    let assembly =
-        Assembly { kernel, devices: Arc::new(DeviceRegistry::new()), terminals: Terminals::new(signals) };
+    let terminals = Terminals::new(signals);
+    let devpts = Devpts::new(Arc::clone(&terminals), kernel.platform.now_ns(Clock::Realtime));
+    let devices = Arc::new(DeviceRegistry::new());
+    let console = Arc::new(Console::default());
+    dev::register(&devices, &kernel.platform, &devpts, &console);
+    let names = host_names(spec);
+    let assembly = Assembly { kernel, devices, terminals, devpts, names };
     let root = assembly.root(spec)?;
     let flags = if spec.readonly { MountFlags::RDONLY } else { MountFlags::empty() };
     let namespace = MountNamespace::new(Mount::of(&root, b"palisade", MountFlags::empty()));
@@ -109,7 +122,19 @@ pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -
         assembly.mount(mount, &namespace, &builder)?;
     }
     namespace.root().mount.set_flags(flags);
-    Ok(Tree { namespace, terminals: assembly.terminals, devices: assembly.devices })
+    Ok(Tree { namespace, terminals: assembly.terminals, console })
+}
+
+/// Which host paths a guest sees, and where: for /proc/pid/maps.
+fn host_names(spec: &ContainerSpec) -> HostPrefixes {
+    let mut names = HostPrefixes::new();
+    names.add(spec.rootfs.as_os_str().as_bytes(), b"/");
+    for mount in &spec.mounts {
+        if let MountKind::Bind(source) = &mount.kind {
+            names.add(source.as_os_str().as_bytes(), &mount.destination);
+        }
+    }
+    names
 }
 
 impl Assembly<'_> {
@@ -133,6 +158,12 @@ impl Assembly<'_> {
         Tmpfs::new(options, Arc::clone(&self.kernel.platform), Arc::clone(&self.devices))
     }
 
+    fn dev(&self, data: &str) -> SysResult<Arc<dyn SuperBlock>> {
+        let tmpfs = self.tmpfs(data, "devtmpfs")?;
+        dev::populate(&**tmpfs.root_inode())?;
+        Ok(tmpfs)
+    }
+
     fn superblock(&self, mount: &MountSpec, namespace: &Arc<MountNamespace>) -> SysResult<Arc<dyn SuperBlock>> {
         let data = mount.data.join(",");
         Ok(match &mount.kind {
@@ -140,10 +171,20 @@ impl Assembly<'_> {
                 let access = if mount.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
                 self.host_dir(source, access, Sharing::Shared)?
             }
+            // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
+            MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data)?,
             MountKind::Tmpfs => self.tmpfs(&data, "tmpfs")?,
             MountKind::Mqueue => self.tmpfs("mode=1777", "mqueue")?,
             MountKind::Cgroup => self.tmpfs("mode=555", "cgroup2")?,
-            _ => return Err(Errno::ENODEV),
+            MountKind::Devtmpfs => self.dev("mode=755")?,
+            MountKind::Devpts => Arc::clone(&self.devpts) as Arc<dyn SuperBlock>,
+            MountKind::Sysfs => SysFs::new(self.kernel),
+            MountKind::Proc => {
+                let hooks =
+                    ContainerHooks { terminals: Arc::clone(&self.terminals), names: self.names.clone() };
+                let options = ProcOptions { hooks: Arc::new(hooks), ..ProcOptions::default() };
+                ProcFs::new(self.kernel, namespace, options)
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use abi_linux::SysResult;
 use kernel_base::reg::Fd;
-use kernel_fs::hostfs::open_stream;
+use kernel_fs::hostfs::stream::open_stream;
 use kernel_fs::tty::PtyMaster;
 use kernel_task::Task;
 use kernel_vfs::file::File;
@@ -50,6 +50,7 @@ fn open_terminal(tree: &Tree, task: &Task) -> SysResult<(Arc<PtyMaster>, Arc<Fil
     let master = tree.terminals.open_master()?;
     master.unlock();
     master.set_session(INIT_SESSION, INIT_SESSION);
+    tree.console.set(master.pty());
     let path = format!("/dev/pts/{}", master.pty().index());
     let slave = task.with_walk(|walk| walk.open(None, path.as_bytes(), TERMINAL_FLAGS, 0, WalkFlags::empty()))?;
     Ok((Arc::new(master), slave))

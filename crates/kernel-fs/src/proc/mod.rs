@@ -24,7 +24,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use abi_linux::SysResult;
 use abi_linux::fs::StatFs;
@@ -62,7 +62,7 @@ pub(crate) struct Proc {
     /// oom_score_adj of those that set it.
     oom_adj: Mutex<FxHashMap<i32, (Weak<Process>, i32)>>,
     /// The entries of /proc/pid/net.
-    net: Mutex<Option<Arc<dyn Inode>>>,
+    net: OnceLock<Arc<dyn Inode>>,
 }
 
 impl Proc {
@@ -89,6 +89,7 @@ pub struct ProcFs {
 impl ProcFs {
     /// The /proc of a container's kernel. `mounts` is the namespace that it will be mounted in.
     #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a filesystem is only used through its trait")]
     pub fn new(
         kernel: &Arc<Kernel>,
         mounts: &Arc<MountNamespace>,
@@ -107,9 +108,9 @@ impl ProcFs {
             boot_id: sysctl::uuid(kernel),
             dirs: Mutex::default(),
             oom_adj: Mutex::default(),
-            net: Mutex::default(),
+            net: OnceLock::new(),
         });
-        *proc.net.lock() = Some(net::directory(&proc));
+        proc.net.get_or_init(|| net::directory(&proc));
         let root: Arc<dyn Inode> = Arc::new(root::Root::new(&proc));
         Arc::new(Self { proc, root })
     }

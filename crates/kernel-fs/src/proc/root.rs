@@ -80,7 +80,7 @@ impl Inode for Root {
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let proc = Arc::clone(&self.proc);
         let children = Arc::clone(self.fixed.children());
-        Ok(DirOps::new(ROOT_INO, ROOT_INO, move |_| {
+        Ok(DirOps::open(ROOT_INO, ROOT_INO, move |_| {
             let mut all = StaticDir::listed(&children)?;
             all.extend(proc.kernel.processes().iter().map(|process| {
                 let name = process.pid.to_string().into_bytes();

@@ -31,8 +31,8 @@ pub(crate) struct DirOps {
 }
 
 impl DirOps {
-    /// `list` gives all entries, keys ascending.
-    pub(crate) fn new(
+    /// Opens a directory; `list` gives all entries, keys ascending.
+    pub(crate) fn open(
         ino: u64,
         parent: u64,
         list: impl Fn(&dyn Caller) -> SysResult<Vec<Listed>> + Send + Sync + 'static,
@@ -135,6 +135,6 @@ impl Inode for StaticDir {
     }
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let children = Arc::clone(&self.children);
-        Ok(DirOps::new(self.id.ino, self.parent, move |_| Self::listed(&children)))
+        Ok(DirOps::open(self.id.ino, self.parent, move |_| Self::listed(&children)))
     }
 }

@@ -48,6 +48,7 @@ impl Content for Members {
 impl CgroupFs {
     /// The cgroup of a container.
     #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a filesystem is only used through its trait")]
     pub fn new(kernel: &Arc<Kernel>, limits: CgroupLimits) -> Arc<dyn SuperBlock> {
         let limit = |value: Option<u64>| value.map_or_else(|| "max".to_owned(), |value| value.to_string());
         let mut tree = TreeBuilder::new();

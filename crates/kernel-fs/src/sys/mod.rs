@@ -37,6 +37,7 @@ pub struct SysFs {
 impl SysFs {
     /// The /sys of a container's kernel.
     #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a filesystem is only used through its trait")]
     pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn SuperBlock> {
         let instance = instance(kernel);
         let mut tree = TreeBuilder::new();

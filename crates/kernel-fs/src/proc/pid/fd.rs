@@ -89,6 +89,6 @@ impl Inode for FdDir {
     }
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let (subject, ino) = (self.subject.clone(), self.id.ino);
-        Ok(DirOps::new(ino, self.parent, move |who| listed(&subject, who, ino, FileKind::Symlink)))
+        Ok(DirOps::open(ino, self.parent, move |who| listed(&subject, who, ino, FileKind::Symlink)))
     }
 }

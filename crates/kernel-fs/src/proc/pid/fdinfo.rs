@@ -46,7 +46,7 @@ impl Inode for FdInfoDir {
     }
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let (subject, ino) = (self.subject.clone(), self.id.ino);
-        Ok(DirOps::new(ino, self.parent, move |who| fd::listed(&subject, who, ino, FileKind::Regular)))
+        Ok(DirOps::open(ino, self.parent, move |who| fd::listed(&subject, who, ino, FileKind::Regular)))
     }
 }
 

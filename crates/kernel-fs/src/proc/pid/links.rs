@@ -32,5 +32,5 @@ pub(super) fn exe(target: &Target, who: &dyn Caller) -> SysResult<LinkTarget> {
 
 /// The one network namespace.
 pub(super) fn net(subject: &Subject, _id: Id, _parent: u64) -> SysResult<Arc<dyn Inode>> {
-    subject.proc.net.lock().clone().ok_or(Errno::ENOENT)
+    subject.proc.net.get().cloned().ok_or(Errno::ENOENT)
 }

@@ -210,7 +210,7 @@ impl Inode for PidDir {
     }
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let (subject, scope, ino) = (self.subject.clone(), self.scope(), self.ino);
-        Ok(DirOps::new(self.ino, self.parent, move |_| {
+        Ok(DirOps::open(self.ino, self.parent, move |_| {
             subject.target().map_err(|_| Errno::ENOENT)?;
             let listed = |(key, entry): (u64, &Entry)| Listed {
                 key,

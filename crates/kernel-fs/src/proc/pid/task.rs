@@ -47,7 +47,7 @@ impl Inode for TaskDir {
     }
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let (subject, ino) = (self.subject.clone(), self.id.ino);
-        Ok(DirOps::new(ino, self.parent, move |_| {
+        Ok(DirOps::open(ino, self.parent, move |_| {
             let target = subject.target().map_err(|_| Errno::ENOENT)?;
             let mut tids: Vec<i32> = target.process.tasks().iter().map(|task| task.guest_tid).collect();
             tids.sort_unstable();

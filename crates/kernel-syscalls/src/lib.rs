@@ -21,6 +21,8 @@ mod process;
 mod sched;
 mod stub;
 mod system;
+#[cfg(test)]
+mod tests;
 mod time;
 mod xattr;
 

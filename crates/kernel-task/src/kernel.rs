@@ -2,11 +2,10 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use abi_linux::{Errno, SysResult};
+use abi_linux::SysResult;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
 use platform_api::{HostTid, Platform, Restart, Syscall};
@@ -78,7 +77,6 @@ pub struct Kernel {
     /// Held while a new thread or process is introduced, so that it is introduced once. The outermost lock,
     /// and the only one under which the host is asked.
     pub(crate) discovery: Mutex<()>,
-    loader: OnceLock<OwnedFd>,
     pub(crate) is_finished: AtomicBool,
     /// The filesystem instance of memfd_create(2), made with the first file; kernel-syscalls knows its type.
     pub memory_files: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -103,7 +101,6 @@ impl Kernel {
             by_pid: RwLock::default(),
             orphan_snapshots: Mutex::default(),
             discovery: Mutex::default(),
-            loader: OnceLock::new(),
             is_finished: AtomicBool::new(false),
             memory_files: OnceLock::new(),
             boot_ns,
@@ -113,16 +110,6 @@ impl Kernel {
     /// Says where calls are parked; once.
     pub fn set_parked_calls(&self, parked: Arc<dyn ParkedCalls>) {
         let _ = self.parked.set(parked);
-    }
-
-    /// Says which sealed memfd holds the loader; once, before the first exec.
-    pub fn set_loader(&self, loader: OwnedFd) {
-        let _ = self.loader.set(loader);
-    }
-
-    /// The loader's memfd; ENOEXEC before [`Kernel::set_loader`].
-    pub fn loader(&self) -> SysResult<BorrowedFd<'_>> {
-        self.loader.get().map(AsFd::as_fd).ok_or(Errno::ENOEXEC)
     }
 
     pub(crate) fn parked_calls(&self) -> Option<&Arc<dyn ParkedCalls>> {

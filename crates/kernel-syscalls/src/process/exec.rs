@@ -9,7 +9,7 @@ use abi_linux::raw::general::{__NR_execveat, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW}
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserCStr;
-use kernel_task::exec::{ExecTarget, LoaderExec};
+use kernel_task::exec::{ExecTarget};
 use kernel_vfs::inode::FileKind;
 use kernel_vfs::walk::WalkFlags;
 
@@ -38,14 +38,8 @@ pub(crate) fn sys_execveat(
 ) -> SysResult<Outcome> {
     let is_substituted =
         dirfd.0 == LOADER_FD && flags == AT_EMPTY_PATH && cx.empty_string().is_ok_and(|at| at == pathname.0);
-    match cx.admit_loader_exec(is_substituted) {
-        Some(LoaderExec::Inherited) => return Ok(Outcome::Continue),
-        Some(LoaderExec::Install) => {
-            let kernel = cx.kernel();
-            kernel.platform.install_fd(cx.call.id, LOADER_FD, kernel.loader()?)?;
-            return Ok(Outcome::Continue);
-        }
-        None => {}
+    if cx.admit_loader_exec(is_substituted) {
+        return Ok(Outcome::Continue);
     }
     if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);

@@ -80,15 +80,6 @@ pub enum FirstExec {
     Init,
 }
 
-/// How an execveat of the loader gets the loader's descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoaderExec {
-    /// It has to be installed in the caller's host table.
-    Install,
-    /// The container's first process was started with it.
-    Inherited,
-}
-
 /// Where a process stands between execve and its new image.
 #[derive(Default)]
 pub(crate) enum ExecState {
@@ -117,22 +108,18 @@ impl ExecState {
 }
 
 impl Task {
-    /// Whether this call is an execveat of the loader that has been prepared, and if so of which kind: the
-    /// host may perform it. `is_substituted` says that its registers are those of the substitution. Admits
+    /// Whether this call is an execveat of the loader that has been prepared, so that the
+    /// host may perform it (it holds the loader: the first process from its start, others for this call). `is_substituted` says that its registers are those of the substitution. Admits
     /// a prepared exec once, so that credentials computed for it cannot be had later.
-    pub fn admit_loader_exec(&self, is_substituted: bool) -> Option<LoaderExec> {
+    pub fn admit_loader_exec(&self, is_substituted: bool) -> bool {
         let mut state = self.process.exec.lock();
-        let (next, kind) = match &*state {
-            ExecState::First(exec, FirstExec::Program) => {
-                (ExecState::Started(Arc::clone(exec)), LoaderExec::Inherited)
-            }
-            ExecState::First(exec, FirstExec::Init) => {
-                (ExecState::Init(Arc::clone(exec)), LoaderExec::Inherited)
-            }
+        let next = match &*state {
+            ExecState::First(exec, FirstExec::Program) => ExecState::Started(Arc::clone(exec)),
+            ExecState::First(exec, FirstExec::Init) => ExecState::Init(Arc::clone(exec)),
             ExecState::Pending(exec) if is_substituted && exec.tid == self.tid => {
-                (ExecState::Started(Arc::clone(exec)), LoaderExec::Install)
+                ExecState::Started(Arc::clone(exec))
             }
-            _ => return None,
+            _ => return false,
         };
         *state = next;
         drop(state);
@@ -140,7 +127,7 @@ impl Task {
         for sibling in self.process.tasks() {
             self.kernel().settle_fork(&sibling);
         }
-        Some(kind)
+        true
     }
 
     /// Address of an empty string that the guest cannot change: the padding of the vDSO's ELF header.

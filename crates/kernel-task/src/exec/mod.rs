@@ -27,7 +27,7 @@ use kernel_vfs::permission::Access;
 use kernel_vfs::walk::WalkFlags;
 
 pub(crate) use image::ExecState;
-pub use image::{FirstExec, Image, ImageLayout, LoadFiles, LoaderExec, PendingExec};
+pub use image::{FirstExec, Image, ImageLayout, LoadFiles, PendingExec};
 use shebang::shebang;
 
 use crate::credentials::{self, SetIds};

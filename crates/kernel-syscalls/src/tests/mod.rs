@@ -1,0 +1,8 @@
+//! Calls from number and registers to answer, on a guest made of bytes with a tmpfs for its root.
+
+mod descriptors;
+mod files;
+mod memory;
+mod rig;
+mod streams;
+mod waiting;

@@ -14,6 +14,12 @@ const DELETED: &[u8] = b" (deleted)";
 pub(super) fn cmdline(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     let text = target.host_file(ProcFile::Cmdline)?;
     let image = target.process.image.read().clone();
+    if image.exe.is_none() {
+        // The container's own init, whose host arguments are those of the program that it starts.
+        out.extend_from_slice(&target.comm());
+        out.push(0);
+        return Ok(());
+    }
     if image.argv_prefix.is_empty() || text.is_empty() {
         out.extend_from_slice(&text);
         return Ok(());

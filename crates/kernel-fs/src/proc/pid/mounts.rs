@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use abi_linux::{Errno, SysResult};
+use abi_linux::SysResult;
 use kernel_base::caller::Caller;
 use kernel_vfs::dentry::Dentry;
 use kernel_vfs::mount::{Mount, MountFlags};
@@ -28,10 +28,21 @@ struct Seen {
     point: Vec<u8>,
 }
 
-fn seen(target: &Target) -> SysResult<Vec<Seen>> {
+/// All mounts of the tree that `root` lies in, in the order in which they were made. The tree, not the
+/// namespace's table: a process keeps its tree by its root, whatever became of the namespace.
+fn tree_of(root: &Path) -> Vec<Arc<Mount>> {
+    let mut top = Arc::clone(&root.mount);
+    while let Some((parent, _)) = top.place() {
+        top = parent;
+    }
+    let mut mounts = top.subtree();
+    mounts.sort_by_key(|mount| mount.id());
+    mounts
+}
+
+fn seen(target: &Target) -> Vec<Seen> {
     let root = target.process.fs.lock().root.clone();
-    let mounts = target.proc.mounts.upgrade().ok_or(Errno::EINVAL)?.list();
-    let below = mounts.into_iter().filter_map(|mount| {
+    let below = tree_of(&root).into_iter().filter_map(|mount| {
         let top = Path::new(Arc::clone(&mount), Arc::clone(mount.root()));
         // The root directory may lie inside its mount (chroot): the mount is shown as "/" then.
         let holds_root = Arc::ptr_eq(&mount, &root.mount);
@@ -40,7 +51,7 @@ fn seen(target: &Target) -> SysResult<Vec<Seen>> {
             Seen { mount, point }
         })
     });
-    Ok(below.collect())
+    below.collect()
 }
 
 /// Octal escapes for what separates fields (seq_escape).
@@ -82,7 +93,7 @@ fn filesystem_options(mount: &Mount, out: &mut Vec<u8>) {
 }
 
 pub(super) fn mounts(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    for Seen { mount, point } in seen(target)? {
+    for Seen { mount, point } in seen(target) {
         escaped(out, source(&mount), SEPARATORS_AND_HASH);
         out.push(b' ');
         escaped(out, &point, SEPARATORS_AND_HASH);
@@ -118,7 +129,7 @@ fn device(dev: u64) -> (u64, u64) {
 }
 
 pub(super) fn mountinfo(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    for Seen { mount, point } in seen(target)? {
+    for Seen { mount, point } in seen(target) {
         let parent = mount.place().map_or(mount.id(), |(parent, _)| parent.id());
         let (major, minor) = device(mount.superblock().dev());
         text!(out, "{} {parent} {major}:{minor} ", mount.id());
@@ -137,7 +148,7 @@ pub(super) fn mountinfo(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -
 }
 
 pub(super) fn mountstats(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    for Seen { mount, point } in seen(target)? {
+    for Seen { mount, point } in seen(target) {
         text!(out, "device ");
         escaped(out, source(&mount), SEPARATORS_AND_HASH);
         text!(out, " mounted on ");

@@ -37,6 +37,9 @@ struct Links {
     name: Arc<[u8]>,
 }
 
+/// An entry of a directory's table: the directory, and the name in it.
+type Cached = (Weak<Dentry>, Arc<[u8]>);
+
 /// What all dentries of one filesystem instance share.
 pub(crate) struct Tree {
     superblock: Arc<dyn SuperBlock>,
@@ -46,7 +49,7 @@ pub(crate) struct Tree {
     /// Held by renames between directories, so that nobody's ancestors change meanwhile.
     rename: Mutex<()>,
     /// Entries of the tables in the order they were made.
-    clock: Mutex<VecDeque<(Weak<Dentry>, Arc<[u8]>)>>,
+    clock: Mutex<VecDeque<Cached>>,
 }
 
 /// A name below a parent, and its inode.

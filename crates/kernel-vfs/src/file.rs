@@ -233,6 +233,13 @@ impl File {
         }
     }
 
+    /// A descriptor of it was closed by `who`: gives back that process's record locks, and tells the
+    /// operations.
+    pub fn flush(&self, who: &dyn Caller) {
+        crate::locks::table().process_closed(self, who.pid());
+        self.ops.flush(who);
+    }
+
     /// What an operation at `offset` is told.
     #[must_use]
     pub fn io<'a>(&self, who: &'a dyn Caller, offset: u64) -> Io<'a> {

@@ -8,6 +8,7 @@ pub mod dentry;
 pub mod device;
 pub mod file;
 pub mod inode;
+pub mod locks;
 pub mod mount;
 pub mod ops;
 pub mod path;

@@ -47,6 +47,9 @@ pub struct Mount {
     place: RwLock<Option<(Weak<Mount>, Arc<Dentry>)>>,
 }
 
+/// The id of a mount, and its copy in another namespace or place.
+pub type Copied = (u64, Arc<Mount>);
+
 fn key(dentry: &Arc<Dentry>) -> usize {
     Arc::as_ptr(dentry).addr()
 }
@@ -167,7 +170,7 @@ impl Mount {
 
     /// Copies it and, if asked, what is mounted below `from`; the copy's top is at `from`. Returns each old
     /// mount's id with its copy, the top first.
-    fn copy_tree(self: &Arc<Self>, from: &Arc<Dentry>, depth: Depth) -> SysResult<Vec<(u64, Arc<Self>)>> {
+    fn copy_tree(self: &Arc<Self>, from: &Arc<Dentry>, depth: Depth) -> SysResult<Vec<Copied>> {
         let top = Self::detached(Arc::clone(from), &self.source, self.flags());
         let mut pairs = vec![(self.id, Arc::clone(&top))];
         if depth == Depth::One {
@@ -328,7 +331,7 @@ impl MountNamespace {
     }
 
     /// A copy for unshare(CLONE_NEWNS), and for each old mount its new one so that root and cwd can follow.
-    pub fn duplicate(&self) -> SysResult<(Arc<Self>, Vec<(u64, Arc<Mount>)>)> {
+    pub fn duplicate(&self) -> SysResult<(Arc<Self>, Vec<Copied>)> {
         let _held = self.table.lock();
         let pairs = self.root.mount.copy_tree(&self.root.dentry, Depth::Recursive)?;
         let (_, top) = pairs.first().ok_or(Errno::EINVAL)?;

@@ -11,6 +11,9 @@ use super::inode::TmpInode;
 /// Position of the first entry after "." and "..".
 const FIRST: u64 = 2;
 
+/// An entry: its position, its name, what it leads to.
+pub(super) type Listed = (u64, Arc<[u8]>, Arc<TmpInode>);
+
 /// Entries of one directory.
 pub(super) struct Directory {
     by_name: HashMap<Arc<[u8]>, u64>,
@@ -70,7 +73,7 @@ impl Directory {
     }
 
     /// Up to `count` entries from `position` on.
-    pub(super) fn window(&self, position: u64, count: usize) -> Vec<(u64, Arc<[u8]>, Arc<TmpInode>)> {
+    pub(super) fn window(&self, position: u64, count: usize) -> Vec<Listed> {
         let range = self.by_position.range(position.max(FIRST)..).take(count);
         range.map(|(&at, (name, inode))| (at, Arc::clone(name), Arc::clone(inode))).collect()
     }

@@ -16,7 +16,7 @@ use kernel_vfs::inode::{
 };
 
 use super::data::Data;
-use super::directory::Directory;
+use super::directory::{Directory, Listed};
 use super::file::{TmpDir, TmpFile};
 use super::xattr::Xattrs;
 use super::{PAGE_SIZE, Shared};
@@ -220,7 +220,7 @@ impl TmpInode {
     }
 
     /// Up to `count` entries from `position` on: position, name, number, kind.
-    pub(super) fn entries(&self, position: u64, count: usize) -> SysResult<Vec<(u64, Arc<[u8]>, Arc<Self>)>> {
+    pub(super) fn entries(&self, position: u64, count: usize) -> SysResult<Vec<Listed>> {
         Ok(self.directory()?.lock().window(position, count))
     }
 

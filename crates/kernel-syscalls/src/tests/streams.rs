@@ -63,7 +63,10 @@ fn interrupted_write_returns_what_was_written() {
     let call = rig.start(nr::__NR_write, &[1, BUF, 100_000]);
     assert_eq!(rig.ended(call), Ended::Waiting);
     let usr1 = Signal::SIGUSR1.bit();
-    rig.host.set_signal_state(super::rig::HOST, SignalState { pending: usr1, caught: usr1, ..SignalState::default() });
+    rig.host.set_signal_state(
+        super::rig::HOST,
+        SignalState { pending: usr1, caught: usr1, ..SignalState::default() },
+    );
     let task = rig.task();
     rig.kernel.check_signals(&task.process);
     assert_eq!(rig.ended(call), Ended::Value(65536));

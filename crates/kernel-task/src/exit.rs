@@ -84,7 +84,7 @@ impl Kernel {
         let task = process.any_task();
         for file in process.files.remove_all() {
             if let Some(task) = &task {
-                file.ops.flush(&**task);
+                file.flush(&**task);
             }
         }
     }

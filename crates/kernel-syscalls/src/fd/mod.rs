@@ -22,7 +22,7 @@ const CLOSE_RANGE_CLOEXEC: u32 = 4;
 
 /// What closing a descriptor does beyond taking it out of the table.
 fn let_go(cx: &Cx, file: Arc<File>) {
-    file.ops.flush(&*cx.task);
+    file.flush(&*cx.task);
     drop(file);
 }
 

@@ -76,3 +76,44 @@ fn ioctl_counts_what_is_left_of_a_file() {
     assert_eq!(rig.peek_i32(BASE), 6);
     assert_eq!(rig.error(nr::__NR_ioctl, &[fd, 0x5401, BASE]), Errno::ENOTTY);
 }
+
+fn request(l_type: i16, start: i64, len: i64) -> Vec<u8> {
+    let mut bytes = vec![0; 32];
+    bytes[..2].copy_from_slice(&l_type.to_ne_bytes());
+    bytes[8..16].copy_from_slice(&start.to_ne_bytes());
+    bytes[16..24].copy_from_slice(&len.to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn record_lock_is_seen_by_another_open_file() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.open("/a", O_CREAT_RDWR), rig.open("/a", O_CREAT_RDWR));
+    rig.host.poke(BASE, &request(1, 10, 5));
+    assert_eq!(rig.value(nr::__NR_fcntl, &[a, 6, BASE]), 0);
+    rig.host.poke(BASE, &request(0, 14, 100));
+    assert_eq!(rig.error(nr::__NR_fcntl, &[b, 37, BASE]), Errno::EAGAIN);
+    assert_eq!(rig.value(nr::__NR_fcntl, &[b, 36, BASE]), 0);
+    assert_eq!((rig.peek_i32(BASE) & 0xffff, rig.peek_i32(BASE + 8), rig.peek_i32(BASE + 24)), (1, 10, 1));
+    assert_eq!(rig.peek_i32(BASE + 16), 5);
+    rig.value(nr::__NR_close, &[b]);
+    let b = rig.open("/a", O_CREAT_RDWR);
+    rig.host.poke(BASE, &request(0, 14, -4));
+    assert_eq!(rig.value(nr::__NR_fcntl, &[b, 37, BASE]), 0, "a close gave the process's locks back");
+    rig.host.poke(BASE, &request(0, 3, -4));
+    assert_eq!(rig.error(nr::__NR_fcntl, &[b, 6, BASE]), Errno::EINVAL);
+}
+
+#[test]
+fn flock_waits_for_the_other_open_file() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.open("/a", O_CREAT_RDWR), rig.open("/a", O_CREAT_RDWR));
+    assert_eq!(rig.value(nr::__NR_flock, &[a, 2]), 0);
+    assert_eq!(rig.error(nr::__NR_flock, &[b, 5]), Errno::EAGAIN);
+    assert_eq!(rig.error(nr::__NR_flock, &[b, 0]), Errno::EINVAL);
+    let call = rig.start(nr::__NR_flock, &[b, 1]);
+    assert_eq!(rig.ended(call), Ended::Waiting);
+    drop(rig.task().process.files.remove(kernel_base::reg::Fd(a as i32)).unwrap());
+    rig.drain();
+    assert_eq!(rig.ended(call), Ended::Value(0));
+}

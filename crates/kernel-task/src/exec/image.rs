@@ -179,7 +179,7 @@ impl Task {
             kernel.remove_task(other);
         }
         for file in process.files.remove_cloexec() {
-            file.ops.flush(self);
+            file.flush(self);
         }
         process.mapped_fds.lock().clear();
         process.set_credentials(exec.credentials.clone());

@@ -61,6 +61,8 @@ pub struct Dentry {
     children: Mutex<HashMap<Arc<[u8]>, Child>>,
     /// How many mounts lie on it.
     mounts: AtomicU32,
+    /// How many mounts lie on it or below it.
+    pins: AtomicU32,
     deleted: AtomicBool,
     /// Used since the clock's hand passed.
     referenced: AtomicBool,
@@ -75,6 +77,7 @@ impl Dentry {
             mutation: Mutex::new(()),
             children: Mutex::new(HashMap::new()),
             mounts: AtomicU32::new(0),
+            pins: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
             referenced: AtomicBool::new(true),
         })
@@ -142,12 +145,36 @@ impl Dentry {
         self.mounts.load(Ordering::Acquire) > 0
     }
 
-    pub(crate) fn add_mount(&self) {
-        self.mounts.fetch_add(1, Ordering::AcqRel);
+    /// Whether a mount lies on it or below it: then it stays, even where lookups make fresh inodes (/proc).
+    fn is_pinned(&self) -> bool {
+        self.pins.load(Ordering::Acquire) > 0
     }
 
-    pub(crate) fn remove_mount(&self) {
+    /// A mount is put on it, so it and its ancestors must be found again.
+    pub(crate) fn add_mount(self: &Arc<Self>) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+        let mut child = Arc::clone(self);
+        while let Some(parent) = child.parent() {
+            child.pins.fetch_add(1, Ordering::AcqRel);
+            if !parent.is_cacheable() {
+                let old = parent.children.lock().insert(child.name(), Child::Present(Arc::clone(&child)));
+                drop(old);
+            }
+            child = parent;
+        }
+    }
+
+    /// A mount was taken off it.
+    pub(crate) fn remove_mount(self: &Arc<Self>) {
         self.mounts.fetch_sub(1, Ordering::AcqRel);
+        let mut child = Arc::clone(self);
+        while let Some(parent) = child.parent() {
+            if child.pins.fetch_sub(1, Ordering::AcqRel) == 1 && !parent.is_cacheable() {
+                let old = parent.children.lock().remove(&child.name());
+                drop(old);
+            }
+            child = parent;
+        }
     }
 
     /// Whether both belong to one filesystem instance.
@@ -205,10 +232,11 @@ impl Dentry {
         }
     }
 
-    /// The table's answer, when it may be believed. Names that are mounted on are always believed.
+    /// The table's answer, when it may be believed. Names with a mount on or below
+    /// them are always believed.
     fn cached(&self, name: &[u8], cacheable: bool) -> Option<SysResult<Arc<Self>>> {
         match self.children.lock().get(name)? {
-            Child::Present(child) if cacheable || child.is_mountpoint() => {
+            Child::Present(child) if cacheable || child.is_pinned() => {
                 child.referenced.store(true, Ordering::Relaxed);
                 Some(Ok(Arc::clone(child)))
             }

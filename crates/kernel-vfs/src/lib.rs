@@ -16,3 +16,6 @@ pub mod permission;
 pub mod walk;
 
 pub use abi_linux::{Errno, SysResult};
+
+#[cfg(test)]
+mod vfs_test;

@@ -1,7 +1,7 @@
 //! Who may do what with an inode: owner, group and other bits, the sticky bit, and the capabilities that
 //! override them (path_resolution(7), capabilities(7); Linux v6.18 fs/namei.c generic_permission).
 
-use abi_linux::fs::{S_IFDIR, S_IFMT, S_ISVTX};
+use abi_linux::fs::{S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_ISVTX};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
 
@@ -51,4 +51,14 @@ pub fn check_sticky(dir: &Metadata, entry: &Metadata, creds: &Credentials) -> Sy
         || creds.fsuid == dir.uid
         || creds.has(Cap::FOWNER);
     if free { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// The mode that a file keeps when others write it or it changes hands (setattr_should_drop_suidgid).
+#[must_use]
+pub const fn mode_without_privilege(mode: u32) -> u32 {
+    match mode & S_IFMT {
+        S_IFDIR => mode,
+        S_IFREG if mode & 0o010 != 0 => mode & !(S_ISUID | S_ISGID),
+        _ => mode & !S_ISUID,
+    }
 }

@@ -7,9 +7,11 @@ use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
 use host_files::{Allocate, DataFile, Listing, RawEntry, SeekKind};
 use kernel_base::caller::Caller;
+use kernel_base::cred::Cap;
 use kernel_base::sync::Mutex;
 use kernel_vfs::file::{DirEntry, FileOps, Io, Mapping, Whence};
-use kernel_vfs::inode::{FileKind, Inode};
+use kernel_vfs::inode::{FileKind, Inode, SetAttributes};
+use kernel_vfs::permission::mode_without_privilege;
 
 use super::inode::{HostInode, kind_of};
 
@@ -17,12 +19,25 @@ use super::inode::{HostInode, kind_of};
 pub(super) struct HostFile {
     inode: Arc<HostInode>,
     file: DataFile,
+    /// Whether it had set-id bits when it was opened, which a write takes away.
+    privileged: bool,
 }
 
 impl HostFile {
     pub(super) fn new(inode: Arc<HostInode>, file: DataFile) -> Self {
         inode.opened();
-        Self { inode, file }
+        let privileged = inode.metadata().is_ok_and(|m| mode_without_privilege(m.mode) != m.mode);
+        Self { inode, file, privileged }
+    }
+
+    /// The host does not: the supervisor has CAP_FSETID there (file_remove_privs).
+    fn drop_privilege(&self, who: &dyn Caller) -> SysResult<()> {
+        let metadata = self.inode.metadata()?;
+        let kept = mode_without_privilege(metadata.mode);
+        if kept == metadata.mode || who.credentials().has(Cap::FSETID) {
+            return Ok(());
+        }
+        self.inode.set_attributes(&SetAttributes { mode: Some(kept & 0o7777), ..SetAttributes::default() })
     }
 }
 
@@ -43,6 +58,9 @@ impl FileOps for HostFile {
         let done = self.file.write_at(buf, offset)?;
         drop(turn);
         self.inode.changed();
+        if self.privileged {
+            self.drop_privilege(io.who)?;
+        }
         if io.flags.contains(OpenFlags::SYNC) {
             self.file.sync()?;
         } else if io.flags.contains(OpenFlags::DSYNC) {

@@ -36,7 +36,9 @@ impl FileOps for TmpFile {
     }
 
     fn write(&self, io: Io<'_>, buf: &[u8]) -> SysResult<(usize, u64)> {
-        self.inode.write(buf, io.offset, io.flags)
+        let done = self.inode.write(buf, io.offset, io.flags)?;
+        self.inode.drop_privilege(io.who);
+        Ok(done)
     }
 
     fn seek(&self, whence: Whence, offset: i64) -> SysResult<u64> {

@@ -8,6 +8,7 @@ use abi_linux::fs::OpenFlags;
 use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
+use kernel_base::cred::Cap;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_vfs::device::SpecialNode;
 use kernel_vfs::file::FileOps;
@@ -253,7 +254,16 @@ impl TmpInode {
         Ok((done, offset + done as u64))
     }
 
-    /// Notes a change of the bytes; drops set-id bits as a write by others does (file_remove_privs).
+    /// Drops set-id bits after a write by somebody without CAP_FSETID (file_remove_privs).
+    pub(super) fn drop_privilege(&self, who: &dyn Caller) {
+        let mut attributes = self.attributes.lock();
+        let kept = kernel_vfs::permission::mode_without_privilege(attributes.mode);
+        if kept != attributes.mode && !who.credentials().has(Cap::FSETID) {
+            attributes.mode = kept;
+        }
+    }
+
+    /// Notes a change of the bytes.
     fn touch_data(&self) {
         let now = self.shared.now();
         let mut attributes = self.attributes.lock();

@@ -1,7 +1,7 @@
 //! stat(2), access(2), chmod(2), chown(2), truncate(2), utimensat(2), readlink(2), statfs(2), and the
 //! checks of chdir(2) and chroot(2).
 
-use abi_linux::fs::{S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, StatFs};
+use abi_linux::fs::{S_ISGID, StatFs};
 use abi_linux::time::{NSEC_PER_SEC, Timespec};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
@@ -106,7 +106,7 @@ impl WalkContext<'_> {
             return Err(Errno::EPERM);
         }
         let mut change = SetAttributes { uid, gid, ..SetAttributes::default() };
-        let mode = mode_without_privilege(&meta);
+        let mode = permission::mode_without_privilege(meta.mode);
         if inode.kind() != FileKind::Directory && mode != meta.mode {
             change.mode = Some(mode & 0o7777);
         }
@@ -135,7 +135,7 @@ impl WalkContext<'_> {
             return Err(Errno::EFBIG);
         }
         let meta = path.inode().metadata()?;
-        let mode = mode_without_privilege(&meta);
+        let mode = permission::mode_without_privilege(meta.mode);
         let lost = mode != meta.mode && !self.creds.has(Cap::FSETID);
         let mode = lost.then_some(mode & 0o7777);
         path.inode().set_attributes(&SetAttributes { size: Some(size), mode, ..SetAttributes::default() })
@@ -212,15 +212,6 @@ impl WalkContext<'_> {
     pub fn check_chroot(&self, path: &Path) -> SysResult<()> {
         self.check_chdir(path)?;
         if self.creds.has(Cap::SYS_CHROOT) { Ok(()) } else { Err(Errno::EPERM) }
-    }
-}
-
-/// The mode that a file keeps when others write it or it changes hands (setattr_should_drop_suidgid).
-fn mode_without_privilege(meta: &Metadata) -> u32 {
-    match meta.mode & S_IFMT {
-        S_IFDIR => meta.mode,
-        S_IFREG if meta.mode & 0o010 != 0 => meta.mode & !(S_ISUID | S_ISGID),
-        _ => meta.mode & !S_ISUID,
     }
 }
 

@@ -105,21 +105,25 @@ fn wait(child: &mut Child, limit: Duration) -> (ExitStatus, bool) {
     }
 }
 
-/// Kills `root`, everything that descends from it, and its process group.
-pub fn kill_tree(root: u32) {
-    let root = root.cast_signed();
-    let mut doomed = vec![root];
+/// `root` and everything that descends from it.
+pub fn tree(root: u32) -> Vec<i32> {
+    let mut found = vec![root.cast_signed()];
     let parents = parents();
     let mut next = 0;
-    while let Some(&parent) = doomed.get(next) {
-        doomed.extend(parents.iter().filter(|(_, ppid)| **ppid == parent).map(|(pid, _)| *pid));
+    while let Some(&parent) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, ppid)| **ppid == parent).map(|(pid, _)| *pid));
         next += 1;
     }
-    for pid in doomed {
+    found
+}
+
+/// Kills the [`tree`] of `root`, and its process group.
+pub fn kill_tree(root: u32) {
+    for pid in tree(root) {
         // It may be gone already.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    let _ = kill(Pid::from_raw(-root), Signal::SIGKILL);
+    let _ = kill(Pid::from_raw(-root.cast_signed()), Signal::SIGKILL);
 }
 
 /// The parent of every process of the host.

@@ -1,0 +1,325 @@
+//! One function for each figure.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::floor;
+use crate::sample::{Summary, measure, measure_samples};
+
+type Figure = fn() -> Summary;
+
+/// All figures by name; the names are those of `palisade-bench`.
+pub(crate) const FIGURES: &[(&str, Figure)] = &[
+    ("floor", floor::null_call),
+    ("null", null_call),
+    ("pread-1", || pread(1)),
+    ("pread-4k", || pread(4096)),
+    ("pread-64k", || pread(65536)),
+    ("stat", stat),
+    ("open", || open_and_close(true)),
+    ("close", || open_and_close(false)),
+    ("pipe-write-read", pipe_write_read),
+    ("fork-exit-wait", fork_exit_wait),
+    ("vfork-exec-true", vfork_exec),
+    ("page-fault", page_fault),
+    ("mmap-munmap", map_and_unmap),
+    ("futex-ping-pong", futex_ping_pong),
+    ("sigsegv", handled_fault),
+    ("pipe-ping-pong", pipe_ping_pong),
+    ("null-two-threads", null_two_threads),
+    ("null-two-processes", null_two_processes),
+];
+
+fn getppid() {
+    // SAFETY: the call takes no argument.
+    std::hint::black_box(unsafe { libc::getppid() });
+}
+
+fn null_call() -> Summary {
+    measure(16, getppid)
+}
+
+/// A cached file of 64 KiB, removed before the measurement starts.
+fn data_file() -> File {
+    let path = std::env::temp_dir().join(format!("probe-{}", std::process::id()));
+    std::fs::write(&path, vec![7; 65536]).expect("the temporary directory is writable");
+    let file = File::open(&path).expect("it was just written");
+    std::fs::remove_file(&path).expect("it is ours");
+    file
+}
+
+fn pread(size: usize) -> Summary {
+    let (file, mut buffer) = (data_file(), vec![0_u8; size]);
+    let fd = file.as_raw_fd();
+    measure(8, || {
+        // SAFETY: the buffer is writable for its length.
+        let count = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), size, 0) };
+        assert_eq!(count.unsigned_abs(), size);
+    })
+}
+
+const NAME: &CStr = c"/etc/passwd";
+
+fn stat() -> Summary {
+    // SAFETY: stat is plain data.
+    let mut info: libc::stat = unsafe { std::mem::zeroed() };
+    measure(8, || {
+        // SAFETY: a C string and a writable structure.
+        assert_eq!(unsafe { libc::stat(NAME.as_ptr(), &mut info) }, 0);
+    })
+}
+
+fn open_and_close(wanted_is_open: bool) -> Summary {
+    measure_samples(1, || {
+        let start = Instant::now();
+        // SAFETY: a C string.
+        let fd = unsafe { libc::open(NAME.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let opened = Instant::now();
+        // SAFETY: the descriptor was just opened.
+        unsafe { libc::close(fd) };
+        let closed = Instant::now();
+        assert!(fd >= 0);
+        if wanted_is_open { opened - start } else { closed - opened }
+    })
+}
+
+fn new_pipe() -> [i32; 2] {
+    let mut ends = [0; 2];
+    // SAFETY: the array takes two descriptors.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    ends
+}
+
+fn put(fd: i32) {
+    // SAFETY: one byte is readable.
+    assert_eq!(unsafe { libc::write(fd, [1_u8].as_ptr().cast(), 1) }, 1);
+}
+
+/// One byte, or false at the end.
+fn get(fd: i32) -> bool {
+    let mut byte = [0_u8];
+    // SAFETY: one byte is writable.
+    unsafe { libc::read(fd, byte.as_mut_ptr().cast(), 1) == 1 }
+}
+
+fn pipe_write_read() -> Summary {
+    let [reader, writer] = new_pipe();
+    measure(8, || {
+        put(writer);
+        get(reader);
+    })
+}
+
+/// Forks a child that runs `body` and ends with status 0.
+fn fork(body: impl FnOnce()) -> i32 {
+    // SAFETY: the callers have one thread.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork");
+    if child == 0 {
+        body();
+        // SAFETY: _exit takes no pointer.
+        unsafe { libc::_exit(0) }
+    }
+    child
+}
+
+fn wait(child: i32) {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+}
+
+fn fork_exit_wait() -> Summary {
+    measure(1, || wait(fork(|| {})))
+}
+
+fn vfork_exec() -> Summary {
+    let arguments = [c"true".as_ptr().cast_mut(), std::ptr::null_mut()];
+    let environment = [std::ptr::null_mut()];
+    measure(1, || {
+        let mut child = 0;
+        // SAFETY: C strings, and arrays that end with null. posix_spawn is vfork and exec in glibc.
+        let result = unsafe {
+            libc::posix_spawn(
+                &mut child,
+                c"/bin/true".as_ptr(),
+                std::ptr::null(),
+                std::ptr::null(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            )
+        };
+        assert_eq!(result, 0);
+        wait(child);
+    })
+}
+
+const PAGE: usize = 4096;
+
+fn map(length: usize, prot: i32, sharing: i32) -> *mut u8 {
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let start =
+        unsafe { libc::mmap(std::ptr::null_mut(), length, prot, sharing | libc::MAP_ANONYMOUS, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED);
+    start.cast()
+}
+
+fn unmap(start: *mut u8, length: usize) {
+    // SAFETY: the callers pass a mapping of their own that nothing refers to.
+    assert_eq!(unsafe { libc::munmap(start.cast(), length) }, 0);
+}
+
+fn page_fault() -> Summary {
+    const PAGES: u32 = 256;
+    let length = PAGES as usize * PAGE;
+    measure_samples(PAGES, || {
+        let start = map(length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);
+        // SAFETY: the mapping is this function's own. Huge pages would make one fault of many.
+        unsafe { libc::madvise(start.cast(), length, libc::MADV_NOHUGEPAGE) };
+        let begin = Instant::now();
+        for page in 0..PAGES as usize {
+            // SAFETY: inside the mapping.
+            unsafe { start.wrapping_add(page * PAGE).write_volatile(1) };
+        }
+        let took = begin.elapsed();
+        unmap(start, length);
+        took
+    })
+}
+
+fn map_and_unmap() -> Summary {
+    measure(8, || unmap(map(16 * PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE), 16 * PAGE))
+}
+
+fn futex(word: &AtomicU32, operation: i32, value: u32) {
+    // SAFETY: the word outlives the call; no timeout.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), operation | libc::FUTEX_PRIVATE_FLAG, value, 0_usize)
+    };
+}
+
+/// Sets the word and wakes whoever waits for it.
+fn pass(word: &AtomicU32, value: u32) {
+    word.store(value, Ordering::SeqCst);
+    futex(word, libc::FUTEX_WAKE, 1);
+}
+
+fn await_value(word: &AtomicU32, value: u32) -> bool {
+    loop {
+        match word.load(Ordering::SeqCst) {
+            seen if seen == value => return true,
+            STOP => return false,
+            seen => futex(word, libc::FUTEX_WAIT, seen),
+        }
+    }
+}
+
+const STOP: u32 = 99;
+
+fn futex_ping_pong() -> Summary {
+    let (ping, pong) = (AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while await_value(&ping, 1) {
+                ping.store(0, Ordering::SeqCst);
+                pass(&pong, 1);
+            }
+        });
+        let summary = measure(4, || {
+            pass(&ping, 1);
+            await_value(&pong, 1);
+            pong.store(0, Ordering::SeqCst);
+        });
+        pass(&ping, STOP);
+        summary
+    })
+}
+
+/// Skips the two bytes of the instruction that faulted.
+extern "C" fn skip(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid ucontext to a SA_SIGINFO handler.
+    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    context.uc_mcontext.gregs[libc::REG_RIP as usize] += 2;
+}
+
+fn handled_fault() -> Summary {
+    // SAFETY: sigaction is plain data.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = skip as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO;
+    // SAFETY: the handler only changes the saved context.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut()) }, 0);
+    let page = map(PAGE, libc::PROT_NONE, libc::MAP_PRIVATE);
+    measure(4, || {
+        // SAFETY: `mov al, [rdi]` is 8a 07, two bytes, which the handler skips.
+        unsafe { std::arch::asm!("mov al, byte ptr [rdi]", in("rdi") page, out("al") _) };
+    })
+}
+
+fn pipe_ping_pong() -> Summary {
+    let ([ping_reader, ping_writer], [pong_reader, pong_writer]) = (new_pipe(), new_pipe());
+    let child = fork(|| {
+        // SAFETY: the child's copy of the end that the parent writes to; end of file must reach the child.
+        unsafe { libc::close(ping_writer) };
+        while get(ping_reader) {
+            put(pong_writer);
+        }
+    });
+    let summary = measure(4, || {
+        put(ping_writer);
+        get(pong_reader);
+    });
+    // SAFETY: the descriptor is this function's own.
+    unsafe { libc::close(ping_writer) };
+    wait(child);
+    summary
+}
+
+const SPAN: Duration = Duration::from_millis(100);
+
+/// Null calls until the time is over.
+fn count_null_calls() -> u32 {
+    let (begin, mut count) = (Instant::now(), 0);
+    while begin.elapsed() < SPAN {
+        (0..64).for_each(|_| getppid());
+        count += 64;
+    }
+    count
+}
+
+/// The time for one call when `count` were made by all together.
+fn aggregate(count: u32) -> Summary {
+    let each = SPAN.as_nanos() as f64 / f64::from(count.max(1));
+    Summary { p50_ns: each, p99_ns: each }
+}
+
+fn null_two_threads() -> Summary {
+    let begin = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            while !begin.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            count_null_calls()
+        });
+        begin.store(true, Ordering::SeqCst);
+        aggregate(count_null_calls() + other.join().unwrap_or(0))
+    })
+}
+
+fn null_two_processes() -> Summary {
+    let shared = map(PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).cast::<AtomicU32>();
+    // SAFETY: the page is zeroed, aligned and never unmapped.
+    let total = unsafe { &*shared };
+    let child = fork(|| {
+        total.fetch_add(count_null_calls(), Ordering::SeqCst);
+    });
+    let own = count_null_calls();
+    wait(child);
+    aggregate(own + total.load(Ordering::SeqCst))
+}

@@ -1,0 +1,95 @@
+//! Start to exit of /bin/true from a bundle, and the memory of an idle sandbox.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use integration::bundle::Bundle;
+use integration::{process, roots};
+use serde_json::{Value, json};
+
+use crate::goals::{IDLE_PSS_KIB, START_SHARE_OF_RUNC};
+use crate::micro::ratio;
+use crate::runtimes::Runtime;
+use crate::table::{Table, time};
+
+/// Starts of each runtime for each round of the command line.
+const STARTS_A_ROUND: usize = 10;
+
+pub(crate) fn run(rounds: usize) -> Vec<Value> {
+    let mut result = start_to_exit(rounds * STARTS_A_ROUND);
+    result.extend(idle_memory());
+    result
+}
+
+fn start_to_exit(count: usize) -> Vec<Value> {
+    let bundle = Bundle::new(&roots::busybox(), &["/bin/true"]);
+    let mut samples: Vec<(Runtime, Vec<f64>)> = Runtime::ALL
+        .into_iter()
+        .filter(|runtime| runtime.run_bundle(bundle.path()).is_some())
+        .map(|runtime| (runtime, Vec::new()))
+        .collect();
+    for _ in 0..count {
+        for (runtime, times) in &mut samples {
+            let Some(mut command) = runtime.run_bundle(bundle.path()) else { continue };
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let start = Instant::now();
+            if command.status().is_ok_and(|status| status.success()) {
+                times.push(start.elapsed().as_nanos() as f64);
+            }
+        }
+    }
+    println!("## `RUNTIME run` of /bin/true, start to exit\n");
+    let quantile = |times: &[f64], share: usize| {
+        let mut sorted = times.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+            .get((sorted.len() * share / 100).min(sorted.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    let runc = samples
+        .iter()
+        .find(|(runtime, _)| *runtime == Runtime::Runc)
+        .map_or(f64::NAN, |(_, times)| quantile(times, 50));
+    let mut table = Table::new(&["runtime", "p50", "p99", "of runc", "goal"]);
+    let mut result = Vec::new();
+    for (runtime, times) in &samples {
+        let (p50, p99) = (quantile(times, 50), quantile(times, 99));
+        let goal = if *runtime == Runtime::Palisade {
+            format!("{START_SHARE_OF_RUNC} of runc")
+        } else {
+            String::new()
+        };
+        table.row(vec![runtime.name().to_owned(), time(p50), time(p99), ratio(p50 / runc), goal]);
+        result.push(json!({ "figure": "start-to-exit", "runtime": runtime.name(), "unit": "ns", "p50": p50, "p99": p99 }));
+    }
+    println!("{table}");
+    result
+}
+
+/// PSS of everything that Palisade runs for a sandbox that sleeps, without the sleeping program itself.
+fn idle_memory() -> Option<Value> {
+    let mut command = Command::new(Runtime::Palisade.program()?);
+    let root = roots::busybox();
+    command.args(["do", "--rootfs"]).arg(root).args(["--", "/bin/sleep", "1000"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+    thread::sleep(Duration::from_secs(1));
+    let processes: Vec<_> = process::tree(child.id()).into_iter().filter_map(describe).collect();
+    process::kill_tree(child.id());
+    // Only to reap it.
+    let _ = child.wait();
+    let own: u64 = processes.iter().filter(|(name, _)| name != "sleep").map(|(_, pss)| pss).sum();
+    let list: Vec<String> = processes.iter().map(|(name, pss)| format!("{name} {pss} KiB")).collect();
+    println!("## PSS of an idle sandbox\n\n{} KiB, goal {IDLE_PSS_KIB} KiB ({})", own, list.join(", "));
+    Some(json!({ "figure": "idle-pss", "unit": "KiB", "palisade": own, "processes": list }))
+}
+
+/// Name and PSS of a process.
+fn describe(pid: i32) -> Option<(String, u64)> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned();
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some((name, line.trim().trim_end_matches(" kB").parse().ok()?))
+}

@@ -85,7 +85,7 @@ pub(crate) fn sys_mmap(
         // No huge pages are set aside for guests.
         return if flags & MAP_HUGETLB != 0 { Err(Errno::ENOMEM) } else { crate::gate::checked(cx) };
     }
-    if offset % PAGE_SIZE != 0 {
+    if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     if addr >= 1 << 47 {

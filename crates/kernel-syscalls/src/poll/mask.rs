@@ -2,9 +2,8 @@
 //!
 //! The mask holds while the call waits. It cannot be put in place on the host, but the signal code knows it
 //! for a parked call ([`kernel_task::task::WaitMask`]), so that signals it blocks leave the wait alone and
-//! signals that only it lets through end it. A call that does not wait pays nothing for its mask. Linux
-//! differs in one thing: a signal that only the mask lets through, pending when the call finds its files
-//! ready at once, stays pending here.
+//! signals that only it lets through end it. A call that does not wait pays nothing for its mask: with a
+//! timeout of zero, Linux would look for such signals, and this does not.
 
 use abi_linux::signal::{SigSet, Signal};
 use abi_linux::{Errno, SysResult};

@@ -18,6 +18,7 @@ use kernel_fs::hostfs::{HostAccess, HostFs, HostFsOptions, Sharing};
 use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
 use kernel_fs::proc::ProcFs;
 use kernel_fs::sys::SysFs;
+use kernel_fs::sys::cgroup::{CgroupFs, CgroupLimits};
 use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
 use kernel_fs::tty::{SessionSignals, Terminals};
 use kernel_task::Kernel;
@@ -35,6 +36,7 @@ use crate::error::{Error, shown};
 pub(crate) struct Tree {
     pub(crate) namespace: Arc<MountNamespace>,
     pub(crate) terminals: Arc<Terminals>,
+    pub(crate) devpts: Arc<Devpts>,
     pub(crate) console: Arc<Console>,
 }
 
@@ -122,7 +124,7 @@ pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -
         assembly.mount(mount, &namespace, &builder)?;
     }
     namespace.root().mount.set_flags(flags);
-    Ok(Tree { namespace, terminals: assembly.terminals, console })
+    Ok(Tree { namespace, terminals: assembly.terminals, devpts: assembly.devpts, console })
 }
 
 /// Which host paths a guest sees, and where: for /proc/pid/maps.
@@ -175,7 +177,7 @@ impl Assembly<'_> {
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data)?,
             MountKind::Tmpfs => self.tmpfs(&data, "tmpfs")?,
             MountKind::Mqueue => self.tmpfs("mode=1777", "mqueue")?,
-            MountKind::Cgroup => self.tmpfs("mode=555", "cgroup2")?,
+            MountKind::Cgroup => CgroupFs::new(self.kernel, CgroupLimits::default()),
             MountKind::Devtmpfs => self.dev("mode=755")?,
             MountKind::Devpts => Arc::clone(&self.devpts) as Arc<dyn SuperBlock>,
             MountKind::Sysfs => SysFs::new(self.kernel),

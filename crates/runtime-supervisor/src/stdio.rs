@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use abi_linux::SysResult;
+use kernel_base::caller::Caller;
 use kernel_base::reg::Fd;
 use kernel_fs::hostfs::stream::open_stream;
 use kernel_fs::tty::PtyMaster;
@@ -51,6 +52,7 @@ fn open_terminal(tree: &Tree, task: &Task) -> SysResult<(Arc<PtyMaster>, Arc<Fil
     master.unlock();
     master.set_session(INIT_SESSION, INIT_SESSION);
     tree.console.set(master.pty());
+    tree.devpts.adopt(&master, task.process.credentials().fsuid, task.now_realtime_ns());
     let path = format!("/dev/pts/{}", master.pty().index());
     let slave = task.with_walk(|walk| walk.open(None, path.as_bytes(), TERMINAL_FLAGS, 0, WalkFlags::empty()))?;
     Ok((Arc::new(master), slave))

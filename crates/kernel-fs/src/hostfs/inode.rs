@@ -1,12 +1,12 @@
 //! Nodes of a host directory.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock, Weak};
 
 use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
-use host_files::{DataFile, HostKind, HostStat, Name, NewFile, Node, RelPath, Rename, Special};
+use host_files::{HostKind, HostStat, Name, NewFile, Node, Rename, Special};
 use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_vfs::device::SpecialNode;
@@ -19,28 +19,25 @@ use super::file::{HostDir, HostFile};
 use super::handles::Handles;
 use super::{HostAccess, Key, Shared};
 
-/// Most names that one openat2(2) goes down: keeps the path below PATH_MAX.
-const NAMES_AT_ONCE: usize = 15;
-
 /// Where a node lies.
 #[derive(Clone)]
-struct Place {
-    parent: Arc<HostInode>,
-    name: Arc<[u8]>,
+pub(super) struct Place {
+    pub(super) parent: Arc<HostInode>,
+    pub(super) name: Arc<[u8]>,
 }
 
 /// A node.
 pub struct HostInode {
-    shared: Arc<Shared>,
-    me: Weak<HostInode>,
-    key: Key,
+    pub(super) shared: Arc<Shared>,
+    pub(super) me: Weak<HostInode>,
+    pub(super) key: Key,
     dev: u64,
-    kind: FileKind,
+    pub(super) kind: FileKind,
     /// `None` for the root, and for a file whose names are all gone.
-    place: RwLock<Option<Place>>,
-    handles: Mutex<Handles>,
+    pub(super) place: RwLock<Option<Place>>,
+    pub(super) handles: Mutex<Handles>,
     /// How many open files of ours it has.
-    open_files: AtomicU32,
+    pub(super) open_files: AtomicU32,
     special: SpecialNode,
     /// Target of a symbolic link, once read; links never change theirs.
     target: OnceLock<Box<[u8]>>,
@@ -107,159 +104,17 @@ impl HostInode {
         inode.as_any().downcast_ref().ok_or(Errno::EXDEV)
     }
 
-    fn is_root(&self) -> bool {
+    pub(super) fn is_root(&self) -> bool {
         self.key == self.shared.root_key
     }
 
-    fn check_writable(&self) -> SysResult<()> {
+    pub(super) fn check_writable(&self) -> SysResult<()> {
         if self.shared.options.access == HostAccess::ReadOnly { Err(Errno::EROFS) } else { Ok(()) }
     }
 
     /// Has attributes asked for anew at the next look.
     pub(super) fn changed(&self) {
         *self.attributes.lock() = None;
-    }
-
-    /// Closes the descriptors unless they were used lately or must stay. True when they are closed.
-    pub(super) fn close_unused(&self) -> bool {
-        let mut handles = self.handles.lock();
-        if handles.pinned || std::mem::take(&mut handles.used) {
-            return false;
-        }
-        let closed = std::mem::take(&mut *handles);
-        drop(handles);
-        drop(closed);
-        true
-    }
-
-    /// Keeps a descriptor, and has the cache know.
-    fn keep(&self, put: impl FnOnce(&mut Handles)) {
-        let mut handles = self.handles.lock();
-        put(&mut handles);
-        handles.used = true;
-        let new = !std::mem::replace(&mut handles.queued, true);
-        drop(handles);
-        if new {
-            self.shared.handles.add(self.me.clone());
-        }
-    }
-
-    fn kept_node(&self) -> Option<Arc<Node>> {
-        let mut handles = self.handles.lock();
-        let node = handles.node.clone()?;
-        handles.used = true;
-        Some(node)
-    }
-
-    /// A handle on it: the one that is kept, or opened by name from the nearest ancestor that has one.
-    pub(super) fn node(&self) -> SysResult<Arc<Node>> {
-        if let Some(node) = self.kept_node() {
-            return Ok(node);
-        }
-        if self.is_root() {
-            return Ok(Arc::clone(&self.shared.root));
-        }
-        let mut names: Vec<Arc<[u8]>> = Vec::new();
-        let mut next = self.place.read().clone();
-        let mut from = loop {
-            let Some(place) = next else { return Err(Errno::ESTALE) };
-            names.push(place.name);
-            if let Some(node) = place.parent.kept_node() {
-                break node;
-            }
-            if place.parent.is_root() {
-                break Arc::clone(&self.shared.root);
-            }
-            next = place.parent.place.read().clone();
-        };
-        names.reverse();
-        for piece in names.chunks(NAMES_AT_ONCE) {
-            let path = RelPath::from_names(piece.iter().map(|name| &**name))?;
-            from = Arc::new(from.descend(&path)?);
-        }
-        if !self.shared.is_exclusive() {
-            let stat = from.stat()?;
-            if (stat.dev, stat.ino) != self.key {
-                return Err(Errno::ESTALE);
-            }
-        }
-        self.keep(|handles| handles.node = Some(Arc::clone(&from)));
-        Ok(from)
-    }
-
-    /// The parent's handle and the name there.
-    fn parent_and_name(&self) -> SysResult<(Arc<Node>, Arc<[u8]>)> {
-        let place = self.place.read().clone().ok_or(Errno::ESTALE)?;
-        Ok((place.parent.node()?, place.name))
-    }
-
-    /// It, open for reading on the host.
-    pub(super) fn reader(&self) -> SysResult<DataFile> {
-        let mut handles = self.handles.lock();
-        if let Some(file) = handles.read.clone() {
-            handles.used = true;
-            return Ok(file);
-        }
-        drop(handles);
-        let file = if self.is_root() {
-            self.shared.root.reopen_read()?
-        } else {
-            let (parent, name) = self.parent_and_name()?;
-            parent.open_read(Name::new(&name)?, self.key.1)?
-        };
-        self.keep(|handles| handles.read = Some(file.clone()));
-        Ok(file)
-    }
-
-    /// It, open for reading and writing on the host.
-    pub(super) fn writer(&self) -> SysResult<DataFile> {
-        self.check_writable()?;
-        let mut handles = self.handles.lock();
-        if let Some(file) = handles.write.clone() {
-            handles.used = true;
-            return Ok(file);
-        }
-        drop(handles);
-        let file = if self.is_root() {
-            self.shared.root.reopen_write()?
-        } else {
-            let (parent, name) = self.parent_and_name()?;
-            parent.open_write(Name::new(&name)?, self.key.1)?
-        };
-        self.keep(|handles| handles.write = Some(file.clone()));
-        Ok(file)
-    }
-
-    /// A descriptor for extended attributes.
-    fn xattr_file(&self) -> SysResult<DataFile> {
-        match self.kind {
-            FileKind::Regular => self.reader(),
-            FileKind::Directory => self.node()?.open_directory(),
-            _ => Err(Errno::EOPNOTSUPP),
-        }
-    }
-
-    pub(super) fn opened(&self) {
-        self.open_files.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(super) fn closed(&self) {
-        self.open_files.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    /// Before its name goes: opens what open files of ours will need.
-    fn prepare_removal(&self) {
-        let in_use = self.open_files.load(Ordering::Acquire) > 0;
-        if !in_use && self.kind != FileKind::Directory {
-            return;
-        }
-        // What cannot be opened now could not be opened later either.
-        let _node = self.node();
-        if in_use && self.kind == FileKind::Regular {
-            let _reader = self.reader();
-            let _writer = self.writer();
-        }
-        self.handles.lock().pinned = true;
     }
 
     /// After its name `name` in `parent` went.

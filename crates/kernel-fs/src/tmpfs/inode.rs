@@ -1,14 +1,13 @@
 //! Nodes of a tmpfs.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 
 use abi_linux::fs::OpenFlags;
 use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
-use kernel_base::cred::Cap;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_vfs::device::SpecialNode;
 use kernel_vfs::file::FileOps;
@@ -16,6 +15,7 @@ use kernel_vfs::inode::{
     FileKind, Inode, LinkTarget, Metadata, NewContent, NewNode, RenameMode, SetAttributes,
 };
 
+use super::contents::F_SEAL_SEAL;
 use super::data::Data;
 use super::directory::{Directory, Listed};
 use super::file::{TmpDir, TmpFile};
@@ -25,25 +25,18 @@ use super::{PAGE_SIZE, Shared};
 /// Bytes that Linux's tmpfs says an entry takes (mm/shmem.c BOGO_DIRENT_SIZE).
 const DIRENT_SIZE: u64 = 20;
 
-/// Seals of memfd_create(2) that stop writing.
-const F_SEAL_SEAL: u32 = 1;
-const F_SEAL_SHRINK: u32 = 2;
-const F_SEAL_GROW: u32 = 4;
-const F_SEAL_WRITE: u32 = 8;
-const F_SEAL_FUTURE_WRITE: u32 = 16;
-
 /// What changes about a node beside its content.
 pub(super) struct Attributes {
-    mode: u32,
+    pub(super) mode: u32,
     nlink: u32,
     uid: u32,
     gid: u32,
-    atime: Timespec,
-    mtime: Timespec,
-    ctime: Timespec,
+    pub(super) atime: Timespec,
+    pub(super) mtime: Timespec,
+    pub(super) ctime: Timespec,
 }
 
-enum Content {
+pub(super) enum Content {
     Regular { data: RwLock<Data>, seals: AtomicU32 },
     Directory(Mutex<Directory>),
     Symlink(Box<[u8]>),
@@ -52,13 +45,13 @@ enum Content {
 
 /// A node.
 pub struct TmpInode {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     me: Weak<TmpInode>,
     ino: u64,
     kind: FileKind,
     btime: Timespec,
-    content: Content,
-    attributes: Mutex<Attributes>,
+    pub(super) content: Content,
+    pub(super) attributes: Mutex<Attributes>,
     xattrs: Mutex<Xattrs>,
 }
 
@@ -122,7 +115,7 @@ impl TmpInode {
         }
     }
 
-    fn data(&self) -> SysResult<&RwLock<Data>> {
+    pub(super) fn data(&self) -> SysResult<&RwLock<Data>> {
         match &self.content {
             Content::Regular { data, .. } => Ok(data),
             Content::Directory(_) => Err(Errno::EISDIR),
@@ -132,35 +125,6 @@ impl TmpInode {
 
     fn of(inode: &dyn Inode) -> SysResult<&Self> {
         inode.as_any().downcast_ref().ok_or(Errno::EXDEV)
-    }
-
-    /// Seals of memfd_create(2); EINVAL for what is no regular file.
-    pub fn seals(&self) -> SysResult<u32> {
-        match &self.content {
-            Content::Regular { seals, .. } => Ok(seals.load(Ordering::Acquire)),
-            _ => Err(Errno::EINVAL),
-        }
-    }
-
-    /// Lets seals be added, for MFD_ALLOW_SEALING.
-    pub fn allow_sealing(&self) {
-        if let Content::Regular { seals, .. } = &self.content {
-            seals.store(0, Ordering::Release);
-        }
-    }
-
-    /// fcntl(F_ADD_SEALS).
-    pub fn add_seals(&self, added: u32) -> SysResult<()> {
-        let Content::Regular { seals, .. } = &self.content else { return Err(Errno::EINVAL) };
-        if seals.load(Ordering::Acquire) & F_SEAL_SEAL != 0 {
-            return Err(Errno::EPERM);
-        }
-        seals.fetch_or(added, Ordering::AcqRel);
-        Ok(())
-    }
-
-    fn sealed(&self, seal: u32) -> bool {
-        self.seals().is_ok_and(|seals| seals & seal != 0)
     }
 
     /// Notes a change of names in this directory.
@@ -223,90 +187,6 @@ impl TmpInode {
     /// Up to `count` entries from `position` on: position, name, number, kind.
     pub(super) fn entries(&self, position: u64, count: usize) -> SysResult<Vec<Listed>> {
         Ok(self.directory()?.lock().window(position, count))
-    }
-
-    /// Reads and notes the access (relatime: when the old access is not after the last change).
-    pub(super) fn read(&self, buf: &mut [u8], offset: u64, flags: OpenFlags) -> SysResult<usize> {
-        let done = self.data()?.read().read(buf, offset)?;
-        if !flags.contains(OpenFlags::NOATIME) {
-            let mut attributes = self.attributes.lock();
-            if attributes.atime <= attributes.mtime || attributes.atime <= attributes.ctime {
-                attributes.atime = self.shared.now();
-            }
-        }
-        Ok(done)
-    }
-
-    /// Writes at `offset`, or at the end with O_APPEND; how much, and the position after it.
-    pub(super) fn write(&self, buf: &[u8], offset: u64, flags: OpenFlags) -> SysResult<(usize, u64)> {
-        let mut data = self.data()?.write();
-        let offset = if flags.contains(OpenFlags::APPEND) { data.size() } else { offset };
-        if buf.is_empty() {
-            return Ok((0, offset));
-        }
-        let grows = offset.saturating_add(buf.len() as u64) > data.size();
-        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) || grows && self.sealed(F_SEAL_GROW) {
-            return Err(Errno::EPERM);
-        }
-        let done = data.write(&self.shared, buf, offset)?;
-        drop(data);
-        self.touch_data();
-        Ok((done, offset + done as u64))
-    }
-
-    /// Drops set-id bits after a write by somebody without CAP_FSETID (file_remove_privs).
-    pub(super) fn drop_privilege(&self, who: &dyn Caller) {
-        let mut attributes = self.attributes.lock();
-        let kept = kernel_vfs::permission::mode_without_privilege(attributes.mode);
-        if kept != attributes.mode && !who.credentials().has(Cap::FSETID) {
-            attributes.mode = kept;
-        }
-    }
-
-    /// Notes a change of the bytes.
-    fn touch_data(&self) {
-        let now = self.shared.now();
-        let mut attributes = self.attributes.lock();
-        attributes.mtime = now;
-        attributes.ctime = now;
-    }
-
-    pub(super) fn resize(&self, size: u64) -> SysResult<()> {
-        let mut data = self.data()?.write();
-        let forbidden = match size.cmp(&data.size()) {
-            std::cmp::Ordering::Less => F_SEAL_SHRINK,
-            std::cmp::Ordering::Equal => 0,
-            std::cmp::Ordering::Greater => F_SEAL_GROW,
-        };
-        if self.sealed(forbidden) {
-            return Err(Errno::EPERM);
-        }
-        data.set_size(&self.shared, size)?;
-        drop(data);
-        self.touch_data();
-        Ok(())
-    }
-
-    /// Runs `change` on the bytes of a file that may be written, and notes the change.
-    pub(super) fn change_data(
-        &self,
-        change: impl FnOnce(&mut Data, &Shared) -> SysResult<()>,
-    ) -> SysResult<()> {
-        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) {
-            return Err(Errno::EPERM);
-        }
-        change(&mut self.data()?.write(), &self.shared)?;
-        self.touch_data();
-        Ok(())
-    }
-
-    pub(super) fn with_data<T>(&self, look: impl FnOnce(&mut Data) -> SysResult<T>) -> SysResult<T> {
-        look(&mut self.data()?.write())
-    }
-
-    /// Whether a shared writable mapping is allowed.
-    pub(super) fn check_mapping(&self) -> SysResult<()> {
-        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     fn size_and_pages(&self) -> (u64, u64) {

@@ -7,6 +7,7 @@
 //! Lock order: `Directory` of a parent → `TmpInode.attributes`; `Data` → `TmpInode.attributes`. No two
 //! directories are locked at once.
 
+mod contents;
 pub mod data;
 mod directory;
 mod file;

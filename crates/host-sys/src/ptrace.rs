@@ -46,7 +46,7 @@ fn request(number: libc::c_uint, tid: i32, data: usize) -> SysResult<()> {
 
 /// Attaches to a thread without stopping it.
 pub fn seize(tid: i32) -> SysResult<Seized> {
-    request(libc::PTRACE_SEIZE, tid, 0)?;
+    request(libc::PTRACE_SEIZE, tid, libc::PTRACE_O_TRACESYSGOOD as usize)?;
     Ok(Seized { tid, thread_bound: PhantomData })
 }
 
@@ -78,7 +78,9 @@ impl Seized {
             let _ = waitid(tid, libc::WSTOPPED | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD);
             // SAFETY: waitid(2) fills si_status whenever it succeeds and found a child.
             let status = unsafe { info.si_status() };
-            let signal = if status >> 8 == PTRACE_EVENT_STOP { 0 } else { status & 0x7f };
+            // With PTRACE_O_TRACESYSGOOD a system call stop is SIGTRAP | 0x80: no signal either.
+            let is_signal = status >> 8 == 0 && status & 0x80 == 0;
+            let signal = if is_signal { status & 0x7f } else { 0 };
             return Ok(Next::Stopped(Stopped { tid, signal, thread_bound: PhantomData }));
         }
     }
@@ -131,6 +133,13 @@ impl Stopped {
         let ret = unsafe { libc::syscall(libc::SYS_ptrace, number, self.tid, index, program.as_mut_ptr()) };
         check_long(ret)?;
         Ok(program)
+    }
+
+    /// Lets it go on to the next entry to or exit from a system call, or the next signal; see
+    /// [`Seized::wait`] for `keep_zombie`.
+    pub fn go_to_syscall(self, keep_zombie: bool) -> SysResult<Next> {
+        request(libc::PTRACE_SYSCALL, self.tid, usize::try_from(self.signal).unwrap_or(0))?;
+        Seized { tid: self.tid, thread_bound: PhantomData }.wait(keep_zombie)
     }
 
     /// Lets it go on, with the signal that its stop held back.

@@ -12,8 +12,8 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 
 use crate::{
-    CallId, Clock, HostFile, HostTid, Identity, Platform, ProcFile, Range, ReadyListener, Reply, Restart, SignalState,
-    SignalTarget, Syscall, WatchId,
+    CallId, Clock, HostFile, HostTid, Identity, Platform, ProcFile, Range, ReadyListener, Reply, Restart,
+    SignalState, SignalTarget, Syscall, WatchId,
 };
 
 /// Where the guest's memory begins.

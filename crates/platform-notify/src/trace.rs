@@ -22,6 +22,8 @@ use crate::memory;
 /// The `syscall` instruction, which is what gets executed again.
 const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
+const EXECVEAT: i32 = 322;
+
 /// Kernel-internal codes (include/linux/errno.h).
 const ERESTARTSYS: i32 = 512;
 const ERESTARTNOHAND: i32 = 514;
@@ -71,8 +73,35 @@ pub(crate) fn substitute(
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(error) => tracing::warn!(tid = call.tid, %error, "cannot redirect a stopped thread"),
     }
-    // ESRCH: killed while stopped.
-    let _ = stopped.detach();
+    if nr == EXECVEAT {
+        // It arrives as a notification, so it can't be waited for here; and nothing of the registers survives it.
+        // ESRCH: killed while stopped.
+        let _ = stopped.detach();
+        return Ok(());
+    }
+    restore_after(stopped, call, init, nr)
+}
+
+/// Waits until the redirected call is done and gives the argument registers back: a compiler relies on a system
+/// call to preserve them. The call must be one that the filter allows and that does not wait.
+fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> SysResult<()> {
+    let keep_zombie = call.tid == init;
+    let Next::Stopped(entry) = stopped.go_to_syscall(keep_zombie)? else { return Ok(()) };
+    let is_entry = entry.registers().is_ok_and(|now| {
+        now.rip == call.instruction_pointer && now.orig_rax == i64::from(nr) as u64
+    });
+    if !is_entry {
+        // A signal came first: its handler runs now, and the call after it, with the registers as they are.
+        let _ = entry.detach();
+        return Ok(());
+    }
+    let Next::Stopped(exit) = entry.go_to_syscall(keep_zombie)? else { return Ok(()) };
+    if let Ok(mut registers) = exit.registers() {
+        [registers.rdi, registers.rsi, registers.rdx] = [call.args[0], call.args[1], call.args[2]];
+        [registers.r10, registers.r8, registers.r9] = [call.args[3], call.args[4], call.args[5]];
+        let _ = exit.set_registers(&registers);
+    }
+    let _ = exit.detach();
     Ok(())
 }
 

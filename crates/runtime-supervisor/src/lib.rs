@@ -41,6 +41,8 @@ const WORKERS: usize = 2;
 
 /// Runs a sandbox to its end.
 pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> {
+    // Modes of files that guests make are the guest's umask's business.
+    rustix::process::umask(rustix::fs::Mode::empty());
     let signals = jobs::block_signals()?;
     let container = spawn(spec)?;
     let platform = NotifyPlatform::new(container).map_err(Error::Platform)?;

@@ -15,6 +15,7 @@ use kernel_base::user::GuestMem;
 use kernel_fs::dev::{self, Console};
 use kernel_fs::devpts::Devpts;
 use kernel_fs::hostfs::{HostAccess, HostFs, HostFsOptions, Sharing};
+use kernel_fs::overlay::OverlayFs;
 use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
 use kernel_fs::proc::ProcFs;
 use kernel_fs::sys::SysFs;
@@ -152,7 +153,8 @@ impl Assembly<'_> {
         if !spec.overlay {
             return Ok(lower);
         }
-        Ok(lower)
+        let upper = self.tmpfs("mode=755", "tmpfs").map_err(failed)?;
+        Ok(OverlayFs::new(lower, upper, Arc::clone(&self.kernel.platform)).map_err(failed)?)
     }
 
     fn tmpfs(&self, text: &str, fs_type: &'static str) -> SysResult<Arc<Tmpfs>> {

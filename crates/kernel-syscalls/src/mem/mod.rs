@@ -19,10 +19,8 @@ use kernel_vfs::mount::MountFlags;
 
 use crate::cx::{Cx, Outcome};
 
-/// The number at which the host's table holds the loader.
+/// The number at which the host's table holds the loader while an exec is under way.
 pub(crate) const LOADER_FD: i32 = 63;
-/// Where a file goes instead that the guest knows by that number.
-const SPARE_FD: i32 = 62;
 const MMAP: i32 = 9;
 const PAGE_SIZE: u64 = 4096;
 
@@ -58,19 +56,6 @@ fn mapped_file(cx: &Cx, fd: Fd) -> SysResult<Arc<File>> {
     }
 }
 
-/// Whether this call is a substituted one of [`as_spare`]; says so once.
-fn is_substituted(cx: &Cx, fd: Fd) -> bool {
-    fd.0 == SPARE_FD && cx.process.forget_mapped_fd(-cx.tid)
-}
-
-/// The loader's number is taken, so the host is made to map from another. The call comes back with that
-/// number; a note under the negative thread id, which is no descriptor, lets it pass.
-fn as_spare(cx: &Cx) -> Outcome {
-    cx.process.note_mapped_fd(-cx.tid);
-    let [addr, len, prot, flags, _, offset] = cx.call.args;
-    Outcome::Substitute { nr: MMAP, args: [addr, len, prot, flags, SPARE_FD as u64, offset] }
-}
-
 /// mmap(2) of a file; anonymous mappings come here under `--strict` alone.
 pub(crate) fn sys_mmap(
     cx: &Cx,
@@ -91,9 +76,6 @@ pub(crate) fn sys_mmap(
     if addr >= 1 << 47 {
         return Err(Errno::ENOMEM);
     }
-    if is_substituted(cx, fd) {
-        return Ok(Outcome::Continue);
-    }
     let file = mapped_file(cx, fd)?;
     if flags & MAP_HUGETLB != 0 || len == 0 {
         return Err(Errno::EINVAL);
@@ -106,11 +88,11 @@ pub(crate) fn sys_mmap(
             return Ok(Outcome::Substitute { nr: MMAP, args });
         }
     };
-    let number = if fd.0 == LOADER_FD { SPARE_FD } else { fd.0 };
-    cx.kernel().platform.install_fd(cx.call.id, number, host.as_fd())?;
-    if fd.0 == LOADER_FD {
-        return Ok(as_spare(cx));
+    if fd.0 == LOADER_FD && cx.exec_is_under_way() {
+        // The loader stands at that number now, and the process is about to lose its mappings anyway.
+        return Err(Errno::ENOMEM);
     }
-    cx.process.note_mapped_fd(number);
+    cx.kernel().platform.install_fd(cx.call.id, fd.0, host.as_fd())?;
+    cx.process.note_mapped_fd(fd.0);
     Ok(Outcome::Continue)
 }

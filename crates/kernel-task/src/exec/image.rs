@@ -130,6 +130,16 @@ impl Task {
         true
     }
 
+    /// Whether another thread of this process is being sent into a new image: the host's table holds the
+    /// loader then. An exec of this very thread has failed if it can ask.
+    #[must_use]
+    pub fn exec_is_under_way(&self) -> bool {
+        match &*self.process.exec.lock() {
+            ExecState::Pending(exec) | ExecState::Started(exec) => exec.tid != self.tid,
+            _ => false,
+        }
+    }
+
     /// Address of an empty string that the guest cannot change: the padding of the vDSO's ELF header.
     /// ENOMEM when the process has no vDSO.
     pub fn empty_string(&self) -> SysResult<u64> {

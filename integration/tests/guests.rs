@@ -36,11 +36,14 @@ macro_rules! guests {
 guests! {
     descriptors = "guest_fds";
     files = "guest_files";
+    attributes = "guest_attributes";
+    transfers = "guest_transfers";
     pipes = "guest_pipes";
     waiting = "guest_poll";
     memory_maps = "guest_mmap";
     fork_exec_wait = "guest_exec";
     signals = "guest_signals";
+    faults_stops_and_threads = "guest_faults";
     threads = "guest_threads";
     identity_and_system = "guest_ids";
 }

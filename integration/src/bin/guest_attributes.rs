@@ -2,9 +2,8 @@
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::ExitCode;
 

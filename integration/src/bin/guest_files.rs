@@ -63,6 +63,12 @@ fn main() -> ExitCode {
     ])
 }
 
+/// A directory's link count. File systems that do not count subdirectories, such as overlayfs, say 1.
+#[track_caller]
+fn assert_links(found: u64, expected: u64) {
+    assert!(found == expected || found == 1, "{found} links, not {expected}");
+}
+
 fn names(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).expect("readdir");
     let mut names: Vec<_> =
@@ -303,14 +309,15 @@ fn stat_fields_of_each_kind() {
     mkfifo(&scratch.at("fifo"), Mode::from_bits_truncate(0o640)).expect("mkfifo");
     let of = |name: &str| lstat(&scratch.at(name)).expect("lstat");
     assert_eq!((of("file").st_mode, of("file").st_size, of("file").st_nlink), (libc::S_IFREG | 0o644, 5, 1));
-    assert_eq!((of("dir").st_mode, of("dir").st_nlink), (libc::S_IFDIR | 0o755, 2));
+    assert_eq!(of("dir").st_mode, libc::S_IFDIR | 0o755);
+    assert_links(of("dir").st_nlink, 2);
     assert_eq!((of("link").st_mode, of("link").st_size), (libc::S_IFLNK | 0o777, 7));
     assert_eq!((of("fifo").st_mode, of("fifo").st_size), (libc::S_IFIFO | 0o640, 0));
     assert_eq!(
         (of("file").st_uid, of("file").st_gid),
         (Uid::effective().as_raw(), Gid::effective().as_raw())
     );
-    assert_eq!(lstat(scratch.dir()).expect("lstat").st_nlink, 3);
+    assert_links(lstat(scratch.dir()).expect("lstat").st_nlink, 3);
     let mut inodes: Vec<_> = ["file", "dir", "link", "fifo"].iter().map(|name| of(name).st_ino).collect();
     inodes.sort_unstable();
     inodes.dedup();
@@ -456,8 +463,9 @@ fn rename_of_directory_moves_its_content() {
     assert_eq!(fs::read(scratch.at("z/moved/b/f")).expect("read"), b"deep");
     let (parent, dot_dot) =
         (stat(&scratch.at("z")).expect("stat"), stat(&scratch.at("z/moved/..")).expect("stat"));
-    assert_eq!((parent.st_ino, parent.st_nlink), (dot_dot.st_ino, 3));
-    assert_eq!(stat(scratch.dir()).expect("stat").st_nlink, 3);
+    assert_eq!(parent.st_ino, dot_dot.st_ino);
+    assert_links(parent.st_nlink, 3);
+    assert_links(stat(scratch.dir()).expect("stat").st_nlink, 3);
 }
 
 fn rename_noreplace_and_exchange() {

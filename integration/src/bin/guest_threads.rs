@@ -371,7 +371,10 @@ fn names_of_threads() {
     assert_eq!(name.expect("spawn").join().expect("join"), "worker\n");
     nix::sys::prctl::set_name(c"main-name").expect("prctl");
     assert_eq!(std::fs::read_to_string("/proc/self/comm").expect("comm"), "main-name\n");
-    assert_eq!(nix::sys::prctl::get_name().expect("prctl").as_c_str(), c"main-name");
+    let mut name = [0_u8; 16];
+    // SAFETY: PR_GET_NAME writes 16 bytes.
+    assert_eq!(unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) }, 0);
+    assert_eq!(&name, b"main-name\0\0\0\0\0\0\0");
 }
 
 fn affinity_and_yield() {

@@ -154,7 +154,9 @@ mod tests {
     #[test]
     fn strace_takes_its_file_only_after_an_equals_sign() {
         let parse = |words: &[&str]| Args::try_parse_from(words).map(|args| args.command);
-        let Ok(Command::Do(args)) = parse(&["palisade", "do", "--strace", "--", "ls", "-l"]) else { panic!() };
+        let Ok(Command::Do(args)) = parse(&["palisade", "do", "--strace", "--", "ls", "-l"]) else {
+            panic!()
+        };
         assert_eq!(args.tracing.strace.as_deref(), Some(std::path::Path::new("-")));
         assert_eq!(args.command, ["ls", "-l"]);
     }

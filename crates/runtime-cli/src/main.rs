@@ -4,18 +4,28 @@
 mod args;
 mod commands;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // --help and --version come here, too. A reader that is gone needs no text.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { commands::FAILED } else { 0 });
+        }
+    };
     init_log(args.debug);
     match commands::run(args.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("palisade: {error:#}");
-            ExitCode::from(commands::FAILED)
+            // Not eprintln, which panics when standard error is full or gone.
+            let _ = writeln!(std::io::stderr(), "palisade: {error:#}");
+            let cause = error.downcast_ref::<runtime_supervisor::Error>();
+            ExitCode::from(cause.map_or(commands::FAILED, runtime_supervisor::Error::exit_status))
         }
     }
 }

@@ -4,14 +4,19 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, Capability, LinuxNamespaceType, Mount, PosixRlimitType, Process, Spec};
+use oci_spec::runtime::{Capabilities, Capability, PosixRlimitType, Process, Spec};
+use serde_json::Value;
 
-use crate::spec::{ContainerSpec, MountKind, MountSpec, Rlimit, User};
+use crate::mounts::convert_mount;
+use crate::spec::{ContainerSpec, Rlimit, User};
+use crate::supported;
 
 /// Why a bundle can't be run; each message names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    #[error("bundle {0}: cannot open config.json: {1}; give a directory made by `runc spec` or an image tool")]
+    #[error(
+        "bundle {0}: cannot open config.json: {1}; give a directory made by `runc spec` or an image tool"
+    )]
     NoConfig(PathBuf, std::io::Error),
     #[error("bundle {0}: config.json is malformed: {1}")]
     Malformed(PathBuf, String),
@@ -24,7 +29,7 @@ pub enum BundleError {
 /// Largest config.json that is read, in bytes.
 const MAX_CONFIG: u64 = 8 << 20;
 
-fn invalid(field: &'static str, problem: impl Into<String>) -> BundleError {
+pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> BundleError {
     BundleError::Invalid { field, problem: problem.into() }
 }
 
@@ -32,19 +37,26 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> BundleError {
 pub fn load(bundle: &Path) -> Result<ContainerSpec, BundleError> {
     let path = bundle.join("config.json");
     let file = File::open(&path).map_err(|error| BundleError::NoConfig(bundle.to_path_buf(), error))?;
-    let malformed = |error: &dyn std::fmt::Display| BundleError::Malformed(bundle.to_path_buf(), error.to_string());
+    let malformed =
+        |error: &dyn std::fmt::Display| BundleError::Malformed(bundle.to_path_buf(), error.to_string());
     if file.metadata().map_err(|error| malformed(&error))?.len() > MAX_CONFIG {
         return Err(malformed(&"larger than 8 MiB"));
     }
-    let spec: Spec = serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| malformed(&error))?;
+    let config: Value =
+        serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| malformed(&error))?;
+    let spec: Spec = serde_json::from_value(config.clone()).map_err(|error| malformed(&error))?;
+    supported::check(&config)?;
     convert(bundle, &spec)
 }
 
 fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
     let root = spec.root().as_ref().ok_or(BundleError::Missing("root"))?;
     let process = spec.process().as_ref().ok_or(BundleError::Missing("process"))?;
-    check_namespaces(spec)?;
-    let args = process.args().as_ref().filter(|args| !args.is_empty()).ok_or(BundleError::Missing("process.args"))?;
+    let args = process
+        .args()
+        .as_ref()
+        .filter(|args| !args.is_empty())
+        .ok_or(BundleError::Missing("process.args"))?;
     let cwd = process.cwd();
     if !cwd.is_absolute() {
         return Err(invalid("process.cwd", format!("{} is not an absolute path", cwd.display())));
@@ -53,16 +65,21 @@ fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
     let mounts = spec.mounts().as_ref().map_or(Ok(Vec::new()), |mounts| {
         mounts.iter().map(|mount| convert_mount(bundle, mount)).collect::<Result<Vec<_>, _>>()
     })?;
+    let masked = |paths: &Option<Vec<String>>| absolute_paths("linux.maskedPaths", paths);
+    let readonly = |paths: &Option<Vec<String>>| absolute_paths("linux.readonlyPaths", paths);
+    let linux = spec.linux().as_ref();
     let bytes = |strings: &[String]| strings.iter().map(|s| s.as_bytes().to_vec()).collect();
     Ok(ContainerSpec {
         rootfs,
         readonly: root.readonly().unwrap_or(false),
         overlay: false,
         mounts,
+        masked_paths: linux.map_or(Ok(Vec::new()), |linux| masked(linux.masked_paths()))?,
+        readonly_paths: linux.map_or(Ok(Vec::new()), |linux| readonly(linux.readonly_paths()))?,
         args: bytes(args),
         env: process.env().as_deref().map_or_else(Vec::new, bytes),
         cwd: cwd.as_os_str().as_bytes().to_vec(),
-        user: convert_user(process),
+        user: convert_user(process)?,
         hostname: spec.hostname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
         domainname: spec.domainname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
         capabilities: capability_sets(process),
@@ -74,29 +91,23 @@ fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
     })
 }
 
-/// Every container has namespaces of its own here; joining others is another matter.
-fn check_namespaces(spec: &Spec) -> Result<(), BundleError> {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    for namespace in namespaces.into_iter().flatten() {
-        if let Some(path) = namespace.path() {
-            // A network namespace is CNI's; without network access of ours nothing of it is used.
-            if namespace.typ() != LinuxNamespaceType::Network {
-                let problem = format!("joining {} is not supported; leave the path out", path.display());
-                return Err(invalid("linux.namespaces", problem));
-            }
-        }
-    }
-    Ok(())
+fn absolute_paths(field: &'static str, paths: &Option<Vec<String>>) -> Result<Vec<Vec<u8>>, BundleError> {
+    let check = |path: &String| match path.starts_with('/') {
+        true => Ok(path.as_bytes().to_vec()),
+        false => Err(invalid(field, format!("{path:?} is not an absolute path"))),
+    };
+    paths.iter().flatten().map(check).collect()
 }
 
-fn convert_user(process: &Process) -> User {
+fn convert_user(process: &Process) -> Result<User, BundleError> {
     let user = process.user();
-    User {
-        uid: user.uid(),
-        gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
-        umask: user.umask(),
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    let ids = [user.uid(), user.gid()];
+    // (uid_t)-1 means "no change" to setresuid(2), and is nobody's id.
+    if ids.iter().chain(&groups).any(|id| *id == u32::MAX) {
+        return Err(invalid("process.user", "4294967295 is not an id; choose another"));
     }
+    Ok(User { uid: user.uid(), gid: user.gid(), groups, umask: user.umask().map(|umask| umask & 0o777) })
 }
 
 fn bits(set: Option<&Capabilities>) -> u64 {
@@ -117,11 +128,46 @@ fn capability_sets(process: &Process) -> [u64; 5] {
 /// The kernel's number of a capability, by its name (include/uapi/linux/capability.h).
 fn capability_number(cap: Capability) -> Option<u32> {
     const NAMES: [&str; 41] = [
-        "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-        "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-        "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-        "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-        "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "DAC_READ_SEARCH",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "SETGID",
+        "SETUID",
+        "SETPCAP",
+        "LINUX_IMMUTABLE",
+        "NET_BIND_SERVICE",
+        "NET_BROADCAST",
+        "NET_ADMIN",
+        "NET_RAW",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "SYS_MODULE",
+        "SYS_RAWIO",
+        "SYS_CHROOT",
+        "SYS_PTRACE",
+        "SYS_PACCT",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_NICE",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "MKNOD",
+        "LEASE",
+        "AUDIT_WRITE",
+        "AUDIT_CONTROL",
+        "SETFCAP",
+        "MAC_OVERRIDE",
+        "MAC_ADMIN",
+        "SYSLOG",
+        "WAKE_ALARM",
+        "BLOCK_SUSPEND",
+        "AUDIT_READ",
+        "PERFMON",
+        "BPF",
         "CHECKPOINT_RESTORE",
     ];
     let name = cap.to_string();
@@ -158,38 +204,4 @@ fn rlimit_number(resource: PosixRlimitType) -> u32 {
         PosixRlimitType::RlimitRtprio => 14,
         PosixRlimitType::RlimitRttime => 15,
     }
-}
-
-fn convert_mount(bundle: &Path, mount: &Mount) -> Result<MountSpec, BundleError> {
-    let destination = mount.destination();
-    if !destination.is_absolute() {
-        return Err(invalid("mounts.destination", format!("{} is not an absolute path", destination.display())));
-    }
-    let options: Vec<&str> = mount.options().iter().flatten().map(String::as_str).collect();
-    let source = mount.source().clone().unwrap_or_default();
-    let is_bind = options.iter().any(|option| matches!(*option, "bind" | "rbind"));
-    let kind = match mount.typ().as_deref() {
-        _ if is_bind => MountKind::Bind(if source.is_absolute() { source.clone() } else { bundle.join(&source) }),
-        Some("bind") => MountKind::Bind(if source.is_absolute() { source.clone() } else { bundle.join(&source) }),
-        Some("proc") => MountKind::Proc,
-        Some("tmpfs") => MountKind::Tmpfs,
-        Some("sysfs") => MountKind::Sysfs,
-        Some("devtmpfs") => MountKind::Devtmpfs,
-        Some("devpts") => MountKind::Devpts,
-        Some("mqueue") => MountKind::Mqueue,
-        Some("cgroup" | "cgroup2") => MountKind::Cgroup,
-        other => return Err(invalid("mounts.type", format!("{} is not supported", other.unwrap_or("(none)")))),
-    };
-    let has = |name: &str| options.contains(&name);
-    let data = options.iter().filter(|option| option.contains('=')).map(ToString::to_string).collect();
-    Ok(MountSpec {
-        kind,
-        destination: destination.as_os_str().as_bytes().to_vec(),
-        source: source.as_os_str().as_bytes().to_vec(),
-        readonly: has("ro"),
-        nosuid: has("nosuid"),
-        nodev: has("nodev"),
-        noexec: has("noexec"),
-        data,
-    })
 }

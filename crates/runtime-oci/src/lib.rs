@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod mounts;
 mod spec;
 mod state;
+mod supported;
 
 pub use bundle::{BundleError, load};
 pub use spec::{ContainerSpec, MountKind, MountSpec, Rlimit, User};

@@ -45,8 +45,29 @@ pub struct MountSpec {
     pub nosuid: bool,
     pub nodev: bool,
     pub noexec: bool,
+    pub noatime: bool,
+    pub nosymfollow: bool,
     /// Options of the filesystem itself, such as `size=64k`.
     pub data: Vec<String>,
+}
+
+impl MountSpec {
+    /// A writable mount without any options.
+    #[must_use]
+    pub fn new(kind: MountKind, destination: &[u8]) -> Self {
+        Self {
+            kind,
+            destination: destination.to_vec(),
+            source: Vec::new(),
+            readonly: false,
+            nosuid: false,
+            nodev: false,
+            noexec: false,
+            noatime: false,
+            nosymfollow: false,
+            data: Vec::new(),
+        }
+    }
 }
 
 /// A sandbox with one container.
@@ -59,6 +80,10 @@ pub struct ContainerSpec {
     /// Whether what is written to `/` stays in memory instead of reaching `rootfs`.
     pub overlay: bool,
     pub mounts: Vec<MountSpec>,
+    /// What is there is hidden: a file looks empty, and so does a directory.
+    pub masked_paths: Vec<Vec<u8>>,
+    /// What is there may not be written.
+    pub readonly_paths: Vec<Vec<u8>>,
     pub args: Vec<Vec<u8>>,
     /// `KEY=VALUE` each.
     pub env: Vec<Vec<u8>>,

@@ -19,23 +19,39 @@ pub enum Error {
     Rootfs { path: String, errno: Errno },
     #[error("mount on {destination}: {errno}{remedy}")]
     Mount { destination: String, errno: Errno, remedy: &'static str },
+    #[error("mount on {destination}: the source {path} does not exist; create it, or leave the mount out")]
+    MountSource { path: String, destination: String },
     #[error("working directory {path}: {errno}; choose one that exists inside the sandbox (--cwd)")]
     Cwd { path: String, errno: Errno },
     #[error("cannot run {program}: {problem}")]
-    Program { program: String, problem: String },
+    Program { program: String, problem: String, found: Found },
     #[error("standard {name}: {errno}")]
     Stdio { name: &'static str, errno: Errno },
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(io::Error),
     #[error("cannot use the terminal: {0}")]
     Terminal(io::Error),
-    #[error("process.rlimits: resource {resource}: {errno}")]
+    #[error(
+        "process.terminal is true, but standard input is no terminal; run it from one, or set it to false"
+    )]
+    NoTerminal,
+    #[error(
+        "process.rlimits: RLIMIT number {resource}: {errno}; the soft limit must not exceed the hard one, nor that the host's"
+    )]
     Rlimit { resource: u32, errno: Errno },
+}
+
+/// Whether a program that can't be run exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    No,
+    Yes,
 }
 
 /// Bytes of a path or name for a message.
 pub(crate) fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    // One line, whatever the name.
+    String::from_utf8_lossy(bytes).replace(char::is_control, "?")
 }
 
 impl Error {
@@ -43,14 +59,31 @@ impl Error {
     pub(crate) fn program(program: &[u8], errno: Errno) -> Self {
         let problem = match errno {
             Errno::ENOENT => "no such file, or its interpreter is missing inside the sandbox".to_owned(),
-            Errno::EACCES => "permission denied; it must be a regular file with execute permission".to_owned(),
+            Errno::EACCES => {
+                "permission denied; it must be a regular file with execute permission".to_owned()
+            }
             Errno::ENOEXEC => {
-                "not a program this sandbox can run; it must be a valid x86_64 ELF file or start with #!".to_owned()
+                "not a program this sandbox can run; it must be a valid x86_64 ELF file or start with #!"
+                    .to_owned()
             }
             Errno::ELIBBAD => "its ELF interpreter is not a valid x86_64 ELF file".to_owned(),
+            Errno::ENOTDIR => "a part of its path is not a directory".to_owned(),
+            Errno::E2BIG => "the arguments and the environment are too long; pass less".to_owned(),
             Errno::ELOOP => "too many levels of symbolic links or #! interpreters".to_owned(),
             other => other.to_string(),
         };
-        Self::Program { program: shown(program), problem }
+        let found = if errno == Errno::ENOENT { Found::No } else { Found::Yes };
+        Self::Program { program: shown(program), problem, found }
+    }
+
+    /// The exit status to end with, as env(1) and docker-run(1) choose it: 127 when the program is not found,
+    /// 126 when it is and can't be run, 125 when Palisade itself failed.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Program { found: Found::No, .. } => 127,
+            Self::Program { found: Found::Yes, .. } => 126,
+            _ => 125,
+        }
     }
 }

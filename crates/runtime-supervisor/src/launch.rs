@@ -13,7 +13,8 @@ use kernel_vfs::walk::WalkFlags;
 use platform_api::HostTid;
 use runtime_oci::ContainerSpec;
 
-use crate::error::{Error, shown};
+use crate::error::{Error, Found, shown};
+use crate::registry::Tree;
 use crate::{credentials, registry, stdio};
 
 /// Where programs are looked for when the environment has no PATH (execvp(3), confstr _CS_PATH and sbin).
@@ -28,13 +29,21 @@ pub(crate) struct Sandbox {
 /// Makes everything that the first process needs and prepares its program.
 pub(crate) fn launch(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -> Result<Sandbox, Error> {
     let tree = registry::build(spec, kernel, init)?;
+    let launched = start(spec, kernel, init, &tree);
+    if launched.is_err() {
+        tree.mount_points.remove();
+    }
+    launched
+}
+
+fn start(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid, tree: &Tree) -> Result<Sandbox, Error> {
     let root = tree.namespace.root().clone();
     let fs = FsState { root: root.clone(), cwd: root, umask: spec.user.umask.unwrap_or(0o022) };
     let limits = credentials::limits(spec, &*kernel.platform, init)?;
     let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits);
     let process = kernel.adopt_init(init, snapshot);
     let task = process.any_task().ok_or(Error::Platform(Errno::ESRCH))?;
-    let terminal = stdio::install(spec, &tree, &task)?;
+    let terminal = stdio::install(spec, tree, &task)?;
     enter_cwd(spec, &task)?;
     prepare_program(spec, &task)?;
     Ok(Sandbox { terminal })
@@ -78,7 +87,7 @@ fn prepare_program(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
     match worst {
         Errno::ENOENT => {
             let problem = "not found in any directory of PATH inside the sandbox".to_owned();
-            Err(Error::Program { program: shown(program), problem })
+            Err(Error::Program { program: shown(program), problem, found: Found::No })
         }
         errno => Err(Error::program(program, errno)),
     }

@@ -8,6 +8,7 @@ mod credentials;
 mod error;
 mod jobs;
 mod launch;
+mod mount_points;
 mod owner;
 mod registry;
 mod stdio;

@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path as HostPath;
 use std::sync::Arc;
 
-use abi_linux::fs::OpenFlags;
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use host_files::Node;
@@ -16,22 +15,21 @@ use kernel_fs::dev::{self, Console};
 use kernel_fs::devpts::Devpts;
 use kernel_fs::hostfs::{HostAccess, HostFs, HostFsOptions, Sharing};
 use kernel_fs::overlay::OverlayFs;
-use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
 use kernel_fs::proc::ProcFs;
+use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
 use kernel_fs::sys::SysFs;
 use kernel_fs::sys::cgroup::{CgroupFs, CgroupLimits};
 use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
 use kernel_fs::tty::{SessionSignals, Terminals};
 use kernel_task::Kernel;
 use kernel_vfs::device::DeviceRegistry;
-use kernel_vfs::inode::{FileKind, SuperBlock};
+use kernel_vfs::inode::SuperBlock;
 use kernel_vfs::mount::{Mount, MountFlags, MountNamespace};
-use kernel_vfs::path::Path;
-use kernel_vfs::walk::{WalkContext, WalkFlags};
 use platform_api::{Clock, HostTid};
 use runtime_oci::{ContainerSpec, MountKind, MountSpec};
 
 use crate::error::{Error, shown};
+use crate::mount_points::MountPoints;
 
 /// A container's files and terminals.
 pub(crate) struct Tree {
@@ -39,6 +37,8 @@ pub(crate) struct Tree {
     pub(crate) terminals: Arc<Terminals>,
     pub(crate) devpts: Arc<Devpts>,
     pub(crate) console: Arc<Console>,
+    /// What was made in the root to mount on, to be removed if the sandbox does not come to life.
+    pub(crate) mount_points: MountPoints,
 }
 
 /// Signals of terminals, by the container's process ids.
@@ -117,15 +117,15 @@ pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -
     dev::register(&devices, &kernel.platform, &devpts, &console);
     let names = host_names(spec);
     let assembly = Assembly { kernel, devices, terminals, devpts, names };
-    let root = assembly.root(spec)?;
-    let flags = if spec.readonly { MountFlags::RDONLY } else { MountFlags::empty() };
-    let namespace = MountNamespace::new(Mount::of(&root, b"palisade", MountFlags::empty()));
     let builder = Builder { kernel, init };
-    for mount in &spec.mounts {
-        assembly.mount(mount, &namespace, &builder)?;
-    }
-    namespace.root().mount.set_flags(flags);
-    Ok(Tree { namespace, terminals: assembly.terminals, devpts: assembly.devpts, console })
+    // A root that may not be written and lacks mount points gets them in a layer in memory.
+    let (namespace, mount_points) = match assembly.mount_all(spec, spec.overlay, &builder) {
+        Err(Error::Mount { errno: Errno::EROFS, .. }) if spec.readonly && !spec.overlay => {
+            assembly.mount_all(spec, true, &builder)?
+        }
+        built => built?,
+    };
+    Ok(Tree { namespace, terminals: assembly.terminals, devpts: assembly.devpts, console, mount_points })
 }
 
 /// Which host paths a guest sees, and where: for /proc/pid/maps.
@@ -146,11 +146,65 @@ impl Assembly<'_> {
         HostFs::new(Node::open_root(path)?, options, Arc::clone(&self.devices))
     }
 
-    fn root(&self, spec: &ContainerSpec) -> Result<Arc<dyn SuperBlock>, Error> {
+    fn mount_all(
+        &self,
+        spec: &ContainerSpec,
+        overlay: bool,
+        builder: &Builder<'_>,
+    ) -> Result<(Arc<MountNamespace>, MountPoints), Error> {
+        let root = self.root(spec, overlay)?;
+        let namespace = MountNamespace::new(Mount::of(&root, b"palisade", MountFlags::empty()));
+        let mut points = MountPoints::new(&namespace);
+        let built = self.mount_each(spec, &namespace, &mut points, builder);
+        if let Err(error) = built {
+            points.remove();
+            return Err(error);
+        }
+        // Last, because mount points were made before.
+        if spec.readonly {
+            namespace.root().mount.set_flags(MountFlags::RDONLY);
+        }
+        Ok((namespace, points))
+    }
+
+    fn mount_each(
+        &self,
+        spec: &ContainerSpec,
+        namespace: &Arc<MountNamespace>,
+        points: &mut MountPoints,
+        builder: &Builder<'_>,
+    ) -> Result<(), Error> {
+        for mount in &spec.mounts {
+            self.mount(mount, namespace, points, builder).map_err(|errno| mount_error(mount, errno))?;
+        }
+        let hidden = |path: &Vec<u8>| {
+            let path = shown(path);
+            move |errno| Error::Mount {
+                destination: path,
+                errno,
+                remedy: "; take it out of maskedPaths and readonlyPaths",
+            }
+        };
+        for path in &spec.readonly_paths {
+            points.write_protect(path, builder).map_err(hidden(path))?;
+        }
+        if spec.masked_paths.is_empty() {
+            return Ok(());
+        }
+        let devices = self.dev("mode=755").map_err(hidden(&b"/dev/null".to_vec()))?;
+        let empty =
+            || self.tmpfs("mode=755,size=4k,nr_inodes=1", "tmpfs").map(|tmpfs| tmpfs as Arc<dyn SuperBlock>);
+        for path in &spec.masked_paths {
+            points.mask(path, &devices, empty, builder).map_err(hidden(path))?;
+        }
+        Ok(())
+    }
+
+    fn root(&self, spec: &ContainerSpec, overlay: bool) -> Result<Arc<dyn SuperBlock>, Error> {
         let failed = |errno| Error::Rootfs { path: spec.rootfs.display().to_string(), errno };
-        let access = if spec.overlay || spec.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
+        let access = if overlay || spec.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
         let lower = self.host_dir(&spec.rootfs, access, Sharing::Exclusive).map_err(failed)?;
-        if !spec.overlay {
+        if !overlay {
             return Ok(lower);
         }
         let upper = self.tmpfs("mode=755", "tmpfs").map_err(failed)?;
@@ -168,7 +222,11 @@ impl Assembly<'_> {
         Ok(tmpfs)
     }
 
-    fn superblock(&self, mount: &MountSpec, namespace: &Arc<MountNamespace>) -> SysResult<Arc<dyn SuperBlock>> {
+    fn superblock(
+        &self,
+        mount: &MountSpec,
+        namespace: &Arc<MountNamespace>,
+    ) -> SysResult<Arc<dyn SuperBlock>> {
         let data = mount.data.join(",");
         Ok(match &mount.kind {
             MountKind::Bind(source) => {
@@ -192,20 +250,38 @@ impl Assembly<'_> {
         })
     }
 
-    fn mount(&self, mount: &MountSpec, namespace: &Arc<MountNamespace>, builder: &Builder<'_>) -> Result<(), Error> {
-        let failed = |errno| Error::Mount {
-            destination: shown(&mount.destination),
-            errno,
-            remedy: match errno {
-                Errno::ENOENT | Errno::EROFS => "; create the mount point in the rootfs, or leave the mount out",
-                _ => "",
-            },
-        };
-        let superblock = self.superblock(mount, namespace).map_err(failed)?;
-        let wants_dir = superblock.root().kind() == FileKind::Directory;
-        let at = mount_point(&mount.destination, wants_dir, namespace, builder).map_err(failed)?;
-        namespace.mount(&superblock, &mount.source, flags_of(mount), &at).map(drop).map_err(failed)
+    fn mount(
+        &self,
+        mount: &MountSpec,
+        namespace: &Arc<MountNamespace>,
+        points: &mut MountPoints,
+        builder: &Builder<'_>,
+    ) -> SysResult<()> {
+        let superblock = self.superblock(mount, namespace)?;
+        let at = points.find_or_make(&mount.destination, superblock.root().kind(), builder)?;
+        namespace.mount(&superblock, &mount.source, flags_of(mount), &at).map(drop)
     }
+}
+
+fn mount_error(mount: &MountSpec, errno: Errno) -> Error {
+    let missing_source = match &mount.kind {
+        MountKind::Bind(source) if errno == Errno::ENOENT && !source.exists() => Some(source),
+        _ => None,
+    };
+    if let Some(source) = missing_source {
+        return Error::MountSource {
+            path: source.display().to_string(),
+            destination: shown(&mount.destination),
+        };
+    }
+    let remedy = match errno {
+        Errno::ENOENT | Errno::EROFS => "; create the mount point in the rootfs, or leave the mount out",
+        Errno::ENOTDIR => "; mount a directory on a directory, and a file on a file",
+        Errno::EINVAL => "; an option of the mount has a value that is not supported",
+        Errno::EACCES | Errno::EPERM => "; run as a user who may read the source",
+        _ => "",
+    };
+    Error::Mount { destination: shown(&mount.destination), errno, remedy }
 }
 
 fn flags_of(mount: &MountSpec) -> MountFlags {
@@ -214,35 +290,7 @@ fn flags_of(mount: &MountSpec) -> MountFlags {
     flags.set(MountFlags::NOSUID, mount.nosuid);
     flags.set(MountFlags::NODEV, mount.nodev);
     flags.set(MountFlags::NOEXEC, mount.noexec);
+    flags.set(MountFlags::NOATIME, mount.noatime);
+    flags.set(MountFlags::NOSYMFOLLOW, mount.nosymfollow);
     flags
-}
-
-/// Finds a mount point, making it and what leads to it where it is missing. Symbolic links are followed
-/// inside the container's root only.
-fn mount_point(destination: &[u8], wants_dir: bool, namespace: &MountNamespace, who: &Builder<'_>) -> SysResult<Path> {
-    let credentials = who.credentials();
-    let root = namespace.root();
-    let walk = WalkContext { root, cwd: root, creds: &credentials, who, umask: 0o022 };
-    let find = |path: &[u8]| walk.resolve(None, path, WalkFlags::empty());
-    match find(destination) {
-        Err(Errno::ENOENT) => {}
-        found => return found,
-    }
-    let slashes = destination.iter().enumerate().filter(|&(at, &b)| b == b'/' && at > 0).map(|(at, _)| at);
-    for end in slashes {
-        ignore_existing(walk.mkdir(None, &destination[..end], 0o755))?;
-    }
-    if wants_dir {
-        ignore_existing(walk.mkdir(None, destination, 0o755))?;
-    } else {
-        walk.open(None, destination, OpenFlags::CREAT | OpenFlags::WRONLY, 0o644, WalkFlags::empty())?;
-    }
-    find(destination)
-}
-
-fn ignore_existing(result: SysResult<()>) -> SysResult<()> {
-    match result {
-        Err(Errno::EEXIST) => Ok(()),
-        other => other,
-    }
 }

@@ -6,16 +6,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use runtime_oci::{ContainerSpec, MountKind, MountSpec, StateDir, User};
-use runtime_supervisor::{ExitStatus, Options, TraceTo};
+use runtime_supervisor::{Error, ExitStatus, Options, TraceTo};
 
 use crate::args::{DoArgs, RunArgs, TraceArgs};
 
 /// CAP_CHOWN … as Docker grants by default.
 const DEFAULT_CAPS: u64 = 0xa804_25fb;
 
+/// __NEW_UTS_LEN of include/uapi/linux/utsname.h.
+const MAX_HOSTNAME: usize = 64;
+
 /// `palisade do`.
 pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
     let rootfs = existing_dir(&args.rootfs, "--rootfs")?;
+    if !args.hostname.is_ascii() || args.hostname.len() > MAX_HOSTNAME {
+        bail!("--hostname: at most {MAX_HOSTNAME} ASCII characters");
+    }
     let mut mounts = default_mounts();
     for volume in &args.volume {
         mounts.push(parse_volume(volume)?);
@@ -27,6 +33,8 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
         readonly: args.readonly,
         overlay: !args.readonly,
         mounts,
+        masked_paths: Vec::new(),
+        readonly_paths: Vec::new(),
         args: args.command.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
         env: environment(&args.env)?,
         cwd: working_directory(args),
@@ -48,6 +56,9 @@ pub(crate) fn run_bundle(args: &RunArgs) -> Result<u8> {
     let mut spec = runtime_oci::load(&args.bundle)?;
     spec.rootfs = existing_dir(&spec.rootfs, "root.path")?;
     spec.strict = args.tracing.strict;
+    if spec.terminal && !stdin_is_terminal() {
+        return Err(Error::NoTerminal.into());
+    }
     let root = args.root.clone().unwrap_or_else(StateDir::default_root);
     let _state = StateDir::create(&root, &args.id)?;
     finish(&spec, &args.tracing)
@@ -66,7 +77,12 @@ fn trace_target(path: &Path) -> Result<TraceTo> {
     if path == Path::new("-") {
         return Ok(TraceTo::Stderr);
     }
-    let file = std::fs::File::create(path).with_context(|| format!("--strace: cannot create {}", path.display()))?;
+    let file = std::fs::File::create(path).with_context(|| {
+        format!(
+            "--strace={}: cannot create the file; name one in a directory that can be written",
+            path.display()
+        )
+    })?;
     Ok(TraceTo::File(file))
 }
 
@@ -76,7 +92,9 @@ fn stdin_is_terminal() -> bool {
 }
 
 fn existing_dir(path: &Path, what: &str) -> Result<PathBuf> {
-    let full = path.canonicalize().with_context(|| format!("{what}: {}", path.display()))?;
+    let full = path.canonicalize().with_context(|| {
+        format!("{what}: {} can't be used; give the directory that is to become /", path.display())
+    })?;
     if !full.is_dir() {
         bail!("{what}: {} is not a directory; give the directory that is to become /", path.display());
     }
@@ -84,9 +102,8 @@ fn existing_dir(path: &Path, what: &str) -> Result<PathBuf> {
 }
 
 fn environment(extra: &[OsString]) -> Result<Vec<Vec<u8>>> {
-    let mut env: Vec<Vec<u8>> = std::env::vars_os()
-        .map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat())
-        .collect();
+    let mut env: Vec<Vec<u8>> =
+        std::env::vars_os().map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat()).collect();
     for pair in extra {
         let pair = pair.as_bytes();
         let Some(at) = pair.iter().position(|&b| b == b'=').filter(|&at| at > 0) else {
@@ -129,31 +146,33 @@ fn parse_volume(text: &OsString) -> Result<MountSpec> {
     if !destination.starts_with(b"/") {
         bail!("--volume {shown}: the destination must be an absolute path");
     }
+    if source.is_empty() {
+        bail!("--volume {shown}: the source is empty; write it as SRC:DST or SRC:DST:ro");
+    }
     let path = Path::new(OsStr::from_bytes(source));
-    let full = path.canonicalize().with_context(|| format!("--volume {shown}: {}", path.display()))?;
-    Ok(MountSpec {
-        source: full.as_os_str().as_bytes().to_vec(),
-        kind: MountKind::Bind(full),
-        destination: destination.to_vec(),
-        readonly,
-        nosuid: true,
-        nodev: true,
-        noexec: false,
-        data: Vec::new(),
-    })
+    let full = path.canonicalize().with_context(|| {
+        format!(
+            "--volume {shown}: the source {} can't be used; name a file or directory that exists",
+            path.display()
+        )
+    })?;
+    let mut mount = MountSpec::new(MountKind::Bind(full.clone()), destination);
+    mount.source = full.into_os_string().into_vec();
+    mount.readonly = readonly;
+    mount.nosuid = true;
+    mount.nodev = true;
+    Ok(mount)
 }
 
 /// What every `do` sandbox has besides its root.
 fn default_mounts() -> Vec<MountSpec> {
-    let mount = |kind, destination: &str, source: &str, options: &[&str]| MountSpec {
-        kind,
-        destination: destination.as_bytes().to_vec(),
-        source: source.as_bytes().to_vec(),
-        readonly: false,
-        nosuid: true,
-        nodev: false,
-        noexec: true,
-        data: options.iter().map(ToString::to_string).collect(),
+    let mount = |kind, destination: &str, source: &str, options: &[&str]| {
+        let mut mount = MountSpec::new(kind, destination.as_bytes());
+        mount.source = source.as_bytes().to_vec();
+        mount.nosuid = true;
+        mount.noexec = true;
+        mount.data = options.iter().map(ToString::to_string).collect();
+        mount
     };
     vec![
         mount(MountKind::Proc, "/proc", "proc", &[]),

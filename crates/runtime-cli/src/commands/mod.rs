@@ -4,7 +4,9 @@ mod doctor;
 mod guest;
 mod syscalls;
 
-use anyhow::Result;
+use std::io::{ErrorKind, Write};
+
+use anyhow::{Context, Result};
 
 use crate::args::Command;
 
@@ -17,6 +19,17 @@ pub(crate) fn run(command: Command) -> Result<u8> {
         Command::Do(args) => guest::run_program(&args),
         Command::Run(args) => guest::run_bundle(&args),
         Command::Syscalls(args) => syscalls::list(&args),
-        Command::Doctor => Ok(doctor::report()),
+        Command::Doctor => doctor::report(),
+    }
+}
+
+/// Writes to standard output. A reader that stops early (head) is no error; a full disk is.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
     }
 }

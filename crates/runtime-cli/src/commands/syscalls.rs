@@ -1,7 +1,5 @@
 //! `palisade syscalls`.
 
-use std::io::Write;
-
 use anyhow::Result;
 use syscall_table::{Disposition, Level, SYSCALLS, render};
 
@@ -12,7 +10,8 @@ pub(crate) fn list(args: &SyscallsArgs) -> Result<u8> {
     let level = args.level.map(Level::from);
     let disposition = args.disposition.map(Disposition::from);
     let wanted = |row: &&syscall_table::Syscall| {
-        level.is_none_or(|level| row.level == level) && disposition.is_none_or(|wanted| row.disposition == wanted)
+        level.is_none_or(|level| row.level == level)
+            && disposition.is_none_or(|wanted| row.disposition == wanted)
     };
     let rows: Vec<_> = SYSCALLS.iter().filter(wanted).collect();
     let text = match args.format {
@@ -20,8 +19,6 @@ pub(crate) fn list(args: &SyscallsArgs) -> Result<u8> {
         Format::Json => render::json(&rows)?,
         Format::Markdown => render::markdown(&rows),
     };
-    let mut out = std::io::stdout().lock();
-    // A reader that stops early (head) is no error.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    super::print(&text)?;
     Ok(0)
 }

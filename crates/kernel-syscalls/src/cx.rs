@@ -15,6 +15,9 @@ use platform_api::Syscall;
 /// Most bytes that one copy between guest and supervisor moves; longer transfers loop.
 pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
 
+/// When a call that job control stops tries again if its signal did not interrupt it.
+const JOB_CONTROL_RETRY_NS: u64 = 100_000_000;
+
 /// A call and the thread that made it. Derefs to the thread.
 pub struct Cx {
     pub(crate) task: Arc<Task>,
@@ -120,6 +123,13 @@ impl Cx {
             }
             _ => attempt(),
         }
+    }
+
+    /// Waits for the signal that job control has raised at the caller, which interrupts the call. Should
+    /// another thread have taken it, the caller tries again and raises it anew.
+    pub(crate) async fn park_for_job_control(&self) {
+        let timers = &self.kernel().timers;
+        timers.sleep_until(timers.now_ns().saturating_add(JOB_CONTROL_RETRY_NS)).await;
     }
 
     /// One guest buffer.

@@ -49,6 +49,8 @@ pub trait ContainerEvents: Send + Sync {
     fn stopped(&self, pid: i32, signal: i32);
     /// It goes on.
     fn continued(&self, pid: i32);
+    /// The leader of a session is dead.
+    fn session_ended(&self, sid: i32);
     /// The container's program ended.
     fn finished(&self, status: ExitStatus);
 }

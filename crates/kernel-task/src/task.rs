@@ -153,7 +153,10 @@ impl Caller for Task {
         let _ = self.kernel().platform.send_signal(target, signal);
     }
     fn raise_group(&self, pgid: i32, signal: Signal) -> SysResult<()> {
-        self.kernel().signal_group(pgid, signal)
+        self.kernel().signal_group(pgid, signal)?;
+        // This thread's own call may park next and has to find the signal then.
+        self.kernel().signal_hint(&self.process);
+        Ok(())
     }
     fn blocks_or_ignores(&self, signal: Signal) -> bool {
         let state = self.kernel().platform.signal_state(self.tid).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abi_linux::Errno;
 use abi_linux::fs::OpenFlags;
-use kernel_fs::tty::PtyMaster;
+use kernel_fs::tty::{PtyMaster, Terminals};
 use kernel_task::exec::{ExecTarget, FirstExec};
 use kernel_task::fork::ForkSnapshot;
 use kernel_task::process::FsState;
@@ -24,6 +24,8 @@ const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 pub(crate) struct Sandbox {
     /// The supervisor's side of the container's terminal.
     pub(crate) terminal: Option<Arc<PtyMaster>>,
+    /// All terminals of the container.
+    pub(crate) terminals: Arc<Terminals>,
 }
 
 /// Makes everything that the first process needs and prepares its program.
@@ -46,7 +48,7 @@ fn start(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid, tree: &Tree)
     let terminal = stdio::install(spec, tree, &task)?;
     enter_cwd(spec, &task)?;
     prepare_program(spec, &task)?;
-    Ok(Sandbox { terminal })
+    Ok(Sandbox { terminal, terminals: Arc::clone(&tree.terminals) })
 }
 
 fn enter_cwd(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {

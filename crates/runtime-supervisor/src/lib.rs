@@ -22,7 +22,7 @@ use host_seccomp::SockFilter;
 use kernel_task::Kernel;
 use kernel_task::kernel::Uts;
 use platform_api::Platform;
-use platform_notify::{Ending, Instruction, NotifyPlatform, SpawnSpec};
+use platform_notify::{Ending, GuestIds, Instruction, NotifyPlatform, SpawnSpec};
 use runtime_oci::ContainerSpec;
 
 pub use error::Error;
@@ -62,7 +62,7 @@ pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> 
     let (workers, events) = kernel_syscalls::workers(&kernel, WORKERS, trace);
     let relay = sandbox.terminal.map(|pty| terminal::Relay::start(pty, Arc::clone(&events))).transpose()?;
     let jobs = jobs::Jobs::start(signals, &kernel, spec, relay.clone(), Arc::clone(&events))?;
-    let _ = kernel.events.set(Arc::new(owner::Owner::new(jobs)));
+    let _ = kernel.events.set(Arc::new(owner::Owner::new(jobs, sandbox.terminals)));
     let ending = platform.run(workers, &events);
     if let Some(relay) = relay {
         relay.finish();
@@ -82,6 +82,7 @@ fn spawn(spec: &ContainerSpec) -> Result<platform_notify::Container, Error> {
         program: guest_loader::LOADER,
         argv: c_strings(&spec.args, "argument")?,
         envp: c_strings(&spec.env, "environment variable")?,
+        ids: GuestIds { uid: spec.user.uid, gid: spec.user.gid },
     };
     platform_notify::spawn(spec).map_err(Error::Spawn)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel_fs::tty::Terminals;
 use kernel_task::kernel::{ContainerEvents, ExitStatus};
 
 use crate::jobs::Jobs;
@@ -9,11 +10,12 @@ use crate::jobs::Jobs;
 /// The supervisor as the kernel sees it.
 pub(crate) struct Owner {
     jobs: Arc<Jobs>,
+    terminals: Arc<Terminals>,
 }
 
 impl Owner {
-    pub(crate) fn new(jobs: Arc<Jobs>) -> Self {
-        Self { jobs }
+    pub(crate) fn new(jobs: Arc<Jobs>, terminals: Arc<Terminals>) -> Self {
+        Self { jobs, terminals }
     }
 }
 
@@ -25,6 +27,9 @@ impl ContainerEvents for Owner {
         self.jobs.stopped(pid);
     }
     fn continued(&self, _pid: i32) {}
+    fn session_ended(&self, sid: i32) {
+        self.terminals.leader_exited(sid);
+    }
     fn finished(&self, status: ExitStatus) {
         tracing::debug!(?status, "program ended");
     }

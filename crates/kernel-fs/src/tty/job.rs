@@ -11,7 +11,9 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 
+use super::Operation;
 use super::pty::Pty;
+use super::termios::TOSTOP;
 
 /// What job control says of a caller.
 enum Verdict {
@@ -50,8 +52,12 @@ impl Pty {
     }
 
     /// Whether an operation of `who` that just answered EAGAIN did so because it is in the background.
-    pub(super) fn stops(&self, who: &dyn Caller) -> bool {
-        let stopped_by = |signal| matches!(self.judge(who, signal), Verdict::Stops);
-        stopped_by(Signal::SIGTTIN) || stopped_by(Signal::SIGTTOU)
+    pub(super) fn stops(&self, who: &dyn Caller, operation: Operation) -> bool {
+        let signal = match operation {
+            Operation::Read => Signal::SIGTTIN,
+            Operation::Write if !self.state.lock().termios.local(TOSTOP) => return false,
+            Operation::Write | Operation::Change => Signal::SIGTTOU,
+        };
+        matches!(self.judge(who, signal), Verdict::Stops)
     }
 }

@@ -39,11 +39,21 @@ pub const fn device_number(index: u32) -> u64 {
     makedev(UNIX98_PTY_SLAVE_MAJOR, index)
 }
 
+/// What job control judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Read,
+    /// Only under TOSTOP.
+    Write,
+    /// A change by ioctl(2).
+    Change,
+}
+
 /// Whether an operation of `who` on a file answered EAGAIN because job control stops the caller. The call
 /// then parks even under O_NONBLOCK, and in ioctl(2), until its signal interrupts it; see `job`.
 #[must_use]
-pub fn job_control_blocks(ops: &dyn FileOps, who: &dyn Caller) -> bool {
-    ops.as_any().downcast_ref::<SlaveFile>().is_some_and(|slave| slave.pty().stops(who))
+pub fn job_control_blocks(ops: &dyn FileOps, who: &dyn Caller, operation: Operation) -> bool {
+    ops.as_any().downcast_ref::<SlaveFile>().is_some_and(|slave| slave.pty().stops(who, operation))
 }
 
 /// ioctl(TIOCGPTPEER) on a master: the slave, to be installed as a new fd by the system call layer, which

@@ -113,8 +113,8 @@ impl SlaveFile {
     }
 
     /// Waits as VMIN and VTIME say. Afterwards the caller reads with O_NONBLOCK set in the flags and takes
-    /// EAGAIN for 0 bytes.
-    pub async fn wait_timed(&self, timers: &Timers) {
+    /// EAGAIN for 0 bytes. `len` bytes are enough, whatever VMIN says.
+    pub async fn wait_timed(&self, len: usize, timers: &Timers) {
         let length = || {
             let state = self.pty.state.lock();
             if state.hung_up { usize::MAX } else { state.input.readable_len(&state.termios) }
@@ -127,7 +127,7 @@ impl SlaveFile {
                 self.pty.slave_queue.wait_until(READABLE, || (length() > 0).then_some(())).await;
                 loop {
                     let seen = length();
-                    if seen >= min {
+                    if seen >= min.min(len) {
                         return;
                     }
                     self.grows_from(seen, length, timers, timeout_ns).await;

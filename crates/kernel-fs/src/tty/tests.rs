@@ -257,7 +257,7 @@ fn timed_reads_wait_for_the_time_or_the_bytes() {
     bed.master().set_termios(&termios);
     assert!(bed.slave.is_read_timed());
     {
-        let mut total = std::pin::pin!(bed.slave.wait_timed(&timers));
+        let mut total = std::pin::pin!(bed.slave.wait_timed(64, &timers));
         assert!(!poll_once(total.as_mut()));
         pass(tenth);
         assert!(!poll_once(total.as_mut()));
@@ -266,7 +266,7 @@ fn timed_reads_wait_for_the_time_or_the_bytes() {
     }
     termios.c_cc[super::termios::VMIN] = 3;
     bed.master().set_termios(&termios);
-    let mut between = std::pin::pin!(bed.slave.wait_timed(&timers));
+    let mut between = std::pin::pin!(bed.slave.wait_timed(64, &timers));
     assert!(!poll_once(between.as_mut()));
     pass(10 * tenth);
     assert!(!poll_once(between.as_mut()), "no limit before the first byte");

@@ -9,6 +9,7 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::user::Pieces;
+use kernel_fs::tty::{self, Operation, SlaveFile};
 use kernel_task::limits::{INFINITY, Resource};
 use kernel_vfs::file::{File, Io};
 use kernel_vfs::inode::FileKind;
@@ -67,19 +68,70 @@ impl<'a> Transfer<'a> {
         if self.file.inode.kind() == FileKind::Directory { Errno::EISDIR } else { errno }
     }
 
-    async fn block_on<T>(&self, interest: Events, attempt: impl FnMut() -> SysResult<T>) -> SysResult<T> {
-        let mut attempt = attempt;
-        if self.flags.contains(OpenFlags::NONBLOCK) {
-            return attempt();
+    /// Tries, and waits where the file makes it wait. A background process that its terminal stops waits
+    /// even under O_NONBLOCK.
+    async fn block_on<T>(
+        &self,
+        operation: Operation,
+        mut attempt: impl FnMut() -> SysResult<T>,
+    ) -> SysResult<T> {
+        let ops = &self.file.ops;
+        let interest = if operation == Operation::Read { Events::IN } else { Events::OUT };
+        loop {
+            let waits =
+                |result: &SysResult<T>| matches!(result, Err(Errno::EAGAIN)) && !self.is_stopped(operation);
+            let result = match ops.wait_queue() {
+                Some(queue) if !self.flags.contains(OpenFlags::NONBLOCK) => {
+                    queue.wait_until(interest, || Some(attempt()).filter(|result| !waits(result))).await
+                }
+                _ => attempt(),
+            };
+            match result {
+                Err(Errno::EAGAIN) if self.is_stopped(operation) => self.cx.park_for_job_control().await,
+                result => return result,
+            }
         }
-        self.cx.block_on(self.file, interest, attempt).await
+    }
+
+    /// Whether EAGAIN came from job control.
+    fn is_stopped(&self, operation: Operation) -> bool {
+        tty::job_control_blocks(&*self.file.ops, &*self.cx.task, operation)
+    }
+
+    /// The terminal that this is a read of, if VMIN and VTIME make such a read wait by the clock.
+    fn timed_terminal(&self) -> Option<&'a SlaveFile> {
+        let file: &'a File = self.file;
+        let terminal = file.ops.as_any().downcast_ref::<SlaveFile>()?;
+        let timed = !self.flags.contains(OpenFlags::NONBLOCK) && terminal.is_read_timed();
+        timed.then_some(terminal)
+    }
+
+    /// Such a read: what is there when the time is over, perhaps nothing.
+    async fn read_timed(self, terminal: &SlaveFile) -> SysResult<usize> {
+        loop {
+            match self.try_read() {
+                Err(Errno::EAGAIN) if self.is_stopped(Operation::Read) => self.cx.park_for_job_control().await,
+                Err(Errno::EAGAIN) => break,
+                result => return result,
+            }
+        }
+        terminal.wait_timed(self.bytes.total(), &self.cx.kernel().timers).await;
+        let flags = self.flags | OpenFlags::NONBLOCK;
+        let now = self.with_flags(flags);
+        match now.block_on(Operation::Read, || now.try_read()).await {
+            Err(Errno::EAGAIN) => Ok(0),
+            result => result,
+        }
     }
 
     /// Reads, waiting for the first byte where the file makes it wait.
-    pub(super) async fn read(&self) -> SysResult<usize> {
+    pub(super) async fn read(self) -> SysResult<usize> {
         self.check_range()?;
+        if let Some(terminal) = self.timed_terminal() {
+            return self.read_timed(terminal).await;
+        }
         let empty = self.bytes.total() == 0;
-        match self.block_on(Events::IN, || self.try_read()).await {
+        match self.block_on(Operation::Read, || self.try_read()).await {
             Err(Errno::EAGAIN) if empty => Ok(0),
             result => result.map_err(|errno| self.directory_or(errno)),
         }
@@ -139,7 +191,7 @@ impl<'a> Transfer<'a> {
             let written = if self.seekable {
                 self.write_piece(done, want)
             } else {
-                self.block_on(Events::OUT, || self.write_piece(done, want)).await
+                self.block_on(Operation::Write, || self.write_piece(done, want)).await
             };
             match written {
                 Ok(written) => done += written,

@@ -112,10 +112,12 @@ impl Kernel {
         drop(unused);
     }
 
-    /// The newest child of a thread that the books do not have.
+    /// The newest child of a thread that the books do not have, and that lives: the books forget a dead one
+    /// before its parent has waited for it.
     fn unknown_child(&self, task: &Task) -> Option<HostTid> {
         let children = self.platform.children(task.process.tgid, task.tid).unwrap_or_default();
-        children.into_iter().rev().find(|&child| !self.knows(child))
+        let is_zombie = |child| matches!(self.host_state(child), Some(b'Z' | b'X'));
+        children.into_iter().rev().find(|&child| !self.knows(child) && !is_zombie(child))
     }
 
     /// Introduces children that exist but have made no call yet: what looks processes up by id or group
@@ -188,7 +190,7 @@ impl Kernel {
         let parent = self.process_by_host(identity.parent).or_else(|| self.init()).ok_or(Errno::ESRCH)?;
         // The reaper's news of the maker's death may come later than the child's call.
         for task in self.tasks_with_pending_fork() {
-            if self.is_dead(&task) {
+            if matches!(self.host_state(task.tid), None | Some(b'Z' | b'X')) {
                 self.orphan_snapshots_of(&task.process);
             }
         }
@@ -203,15 +205,13 @@ impl Kernel {
         Err(Errno::ESRCH)
     }
 
-    /// Whether the host says that a thread is gone: no /proc entry, or state Z or X in its stat line.
-    fn is_dead(&self, task: &Task) -> bool {
+    /// The state of a thread in the host's stat line: R, S, Z, …; `None` when it is gone.
+    fn host_state(&self, tid: HostTid) -> Option<u8> {
         const STAT_LEN: usize = 256;
         let mut stat = Vec::new();
-        if self.platform.read_proc(task.tid, ProcFile::Stat, STAT_LEN, &mut stat).is_err() {
-            return true;
-        }
+        self.platform.read_proc(tid, ProcFile::Stat, STAT_LEN, &mut stat).ok()?;
         let after_name = stat.iter().rposition(|&b| b == b')').map(|at| at + 2);
-        after_name.and_then(|at| stat.get(at)).is_none_or(|state| matches!(state, b'Z' | b'X'))
+        after_name.and_then(|at| stat.get(at)).copied()
     }
 
     /// Makes the process and its leader known.

@@ -73,6 +73,22 @@ fn failed_fork_leaves_no_files_behind_once_the_thread_waits() {
 }
 
 #[test]
+fn dead_child_that_nobody_waited_for_is_not_taken_for_a_new_one() {
+    let scene = Scene::new();
+    let init = scene.task(1);
+    scene.fork(1, 2);
+    scene.kernel.process_died(host(2));
+    scene.host.set_proc(host(2), ProcFile::Stat, b"2 (x) Z 1");
+    init.process.files.insert(file(), false, 100).unwrap();
+    init.prepare_fork();
+    // Somebody looks around while the clone is under way.
+    assert!(scene.kernel.process(7).is_none());
+    scene.host_process(3, 1, 1);
+    assert_eq!(scene.task(3).process.files.list().len(), 1);
+    assert!(scene.kernel.process(2).is_none());
+}
+
+#[test]
 fn child_of_a_killed_parent_gets_its_snapshot_from_init() {
     let scene = Scene::new();
     scene.fork(1, 2);

@@ -15,5 +15,5 @@ export EXPORTED=yes; bash -c 'echo $EXPORTED $0 $1' zero one
 ( exec -a renamed bash -c 'echo $0' )
 test -t 0; echo "terminal: $?"
 set -- "a b" c; printf '<%s>' "$@"; echo
-jobs -p | wc -l; sleep 5 & jobs | sed 's/ *$//'; kill %1; wait
+jobs -p | wc -l; sleep 5 & jobs | sed 's/ *$//'; sleep 0.1; kill %1; wait
 disown -a; times >/dev/null; echo ${#BASHPID[@]} $SHLVL

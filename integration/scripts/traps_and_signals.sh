@@ -5,9 +5,10 @@ trap 'echo got TERM' TERM
 (sleep 0.2; kill -TERM $$) &
 wait $!
 echo "after wait"
-sleep 30 & victim=$!
+# A child that is killed before its exec may still have this shell's traps.
+sleep 30 & victim=$!; sleep 0.2
 kill $victim; wait $victim; echo "killed: $?"
-sleep 30 & victim=$!
+sleep 30 & victim=$!; sleep 0.2
 kill -KILL $victim; wait $victim; echo "killed: $?"
 bash -c 'kill -SEGV $$'; echo "segv: $?"
 bash -c 'trap "" TERM; kill -TERM $$; echo ignored'

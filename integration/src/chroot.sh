@@ -27,5 +27,7 @@ echo "$hostname" >proc/sys/kernel/hostname
 # The command becomes pid 2, this shell stays as the init that reaps.
 echo 1 >proc/sys/kernel/ns_last_pid
 status=0
-chroot . "$@" || status=$?
+# This shell is not to tell how the command ended.
+exec 3>&2 2>/dev/null
+(exec chroot . "$@" 2>&3 3>&-) || status=$?
 exit $status

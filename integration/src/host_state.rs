@@ -6,10 +6,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl::set_child_subreaper;
+
+use crate::process;
+
 /// Everything on the host that a sandbox could leave behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostState {
-    /// `pid name` of processes whose name says that they are ours.
+    /// `pid (name)` of processes below this one.
     pub processes: BTreeSet<String>,
     pub mounts: BTreeSet<String>,
     /// Directories below /sys/fs/cgroup whose path says so.
@@ -63,22 +67,20 @@ impl HostState {
     }
 }
 
+/// Live processes below this one. It is the subreaper of all that it starts, so what outlives its parent shows
+/// up here and nowhere else.
 fn processes() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        // A guest lives in another pid namespace than the test.
-        let elsewhere = fs::read_link(format!("/proc/{pid}/ns/pid"))
-            .ok()
-            .is_some_and(|namespace| Some(namespace) != fs::read_link("/proc/self/ns/pid").ok());
-        if name.starts_with("palisade") || elsewhere {
-            found.insert(format!("{pid} {}", name.trim_end()));
-        }
-    }
-    found
+    set_child_subreaper(true).expect("prctl");
+    let own = std::process::id();
+    let below = process::tree(own).into_iter().filter(|pid| pid.cast_unsigned() != own);
+    below
+        .filter_map(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let (name, rest) = stat.rsplit_once(')')?;
+            // A zombie only waits for somebody to ask.
+            (!rest.starts_with(" Z")).then(|| format!("{name})"))
+        })
+        .collect()
 }
 
 fn mounts() -> BTreeSet<String> {

@@ -37,7 +37,7 @@ fn refused<S: AsRef<std::ffi::OsStr>>(arguments: &[S], thing: &str) {
 
 fn assert_one_line(done: &Finished, thing: &str) {
     assert!(!done.hung, "{done:?}");
-    assert_ne!(done.status, 0, "{done:?}");
+    assert_ne!(done.status, 0, "{thing}: {done:?}");
     assert_eq!(done.stdout, "", "{done:?}");
     assert_eq!(done.stderr.lines().count(), 1, "one line: {done:?}");
     assert!(done.stderr.contains(thing), "the line names {thing}: {done:?}");
@@ -56,6 +56,7 @@ fn volume() -> TempDir {
 
 /// Runs the program /x/`name` of `dir`: the host has to refuse it, and so has Palisade, naming it.
 fn refused_program(dir: &TempDir, name: &str) {
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let native = process::run_native_status(&dir.path().join(name));
     assert_ne!(native, Some(0), "{name} runs on the host");
     let volume = format!("{}:/x:ro", dir.path().display());
@@ -63,7 +64,6 @@ fn refused_program(dir: &TempDir, name: &str) {
     if !paths::palisade_is_wanted() {
         return;
     }
-    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let before = HostState::now();
     let arguments = ["do", "--volume", &volume, "--", &program];
     let done =
@@ -172,7 +172,8 @@ fn bad_volumes() {
 #[test]
 fn bad_users_and_environment() {
     for user in ["no-such-user", "1:no-such-group", "-1", "4294967295", "1:2:3", ""] {
-        refused(&["do", "--user", user, "--", "true"], if user.is_empty() { "user" } else { user });
+        let thing = if user.is_empty() { "user" } else { user };
+        refused(&["do", &format!("--user={user}"), "--", "true"], thing);
     }
     refused(&["do", "--env", "=x", "--", "true"], "=x");
     refused(&["do", "--cwd", "/no/such/cwd", "--", "true"], "/no/such/cwd");

@@ -30,7 +30,7 @@ mod trace;
 pub use host_sys::pidfd::Ending;
 pub use host_sys::seccomp::Instruction;
 pub use platform::NotifyPlatform;
-pub use spawn::{Container, SpawnError, SpawnSpec, Step, spawn};
+pub use spawn::{Container, GuestIds, SpawnError, SpawnSpec, Step, spawn};
 
 use abi_linux::Errno;
 

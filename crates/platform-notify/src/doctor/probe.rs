@@ -25,6 +25,7 @@ pub(super) fn checks() -> Vec<Check> {
         program: guest_loader::LOADER,
         argv: vec![CString::from(c"probe")],
         envp: Vec::new(),
+        ids: crate::GuestIds { uid: 0, gid: 0 },
     };
     let made = spawn(spec);
     let check = |ok, detail| {

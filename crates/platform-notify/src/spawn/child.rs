@@ -8,7 +8,7 @@ use host_sys::child::{self, Strings};
 use host_sys::seccomp::{self, Instruction};
 
 use super::error::Step;
-use super::{FAILED, GO, GUEST_ID, READY};
+use super::{FAILED, GO, GuestIds, READY};
 
 /// Everything that the child gets its own of.
 pub(super) const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
@@ -37,6 +37,7 @@ pub(super) struct Plan<'a> {
     pub(super) parent_socket: i32,
     /// Whether the supervisor is root.
     pub(super) privileged: bool,
+    pub(super) ids: GuestIds,
 }
 
 /// A step that failed.
@@ -87,7 +88,7 @@ fn become_nobody(plan: &Plan<'_>) -> Tried<()> {
     if plan.privileged {
         at(Step::Groups, child::clear_groups())?;
     }
-    at(Step::User, child::become_user(GUEST_ID, GUEST_ID))?;
+    at(Step::User, child::become_user(plan.ids.uid, plan.ids.gid))?;
     // A change of ids makes a process undumpable, and then the supervisor may not take descriptors from it.
     at(Step::User, child::prctl(libc::PR_SET_DUMPABLE, 1))?;
     at(Step::DeathSignal, child::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong))?;

@@ -38,8 +38,16 @@ const READY: u8 = 2;
 /// Child to parent: a step failed; its number and errno follow.
 const FAILED: u8 = 3;
 
-/// The user and group that a guest is on the host, and in its own user namespace: nobody.
-const GUEST_ID: u32 = 65534;
+/// The user and group that a guest is on the host: nobody.
+const HOST_ID: u32 = 65534;
+
+/// The only user and group of the guests' user namespace. They give no right; they are what the host puts into
+/// si_uid when one guest signals another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestIds {
+    pub uid: u32,
+    pub gid: u32,
+}
 
 /// How long the child may take from READY to an installed filter.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +62,8 @@ pub struct SpawnSpec<'a> {
     pub argv: Vec<CString>,
     /// Its environment.
     pub envp: Vec<CString>,
+    /// Who it is in its own user namespace.
+    pub ids: GuestIds,
 }
 
 /// A container's init before its first call was answered. Dropping it kills the container.
@@ -129,6 +139,7 @@ pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
         socket: host_sys::child::number(theirs.as_fd()),
         parent_socket: host_sys::child::number(ours.as_fd()),
         privileged: rustix::process::geteuid().is_root(),
+        ids: spec.ids,
     };
     // SAFETY: the child runs child::run only, which neither allocates, locks nor unwinds, and never returns.
     let side = unsafe { host_sys::child::clone(child::NAMESPACES) }.map_err(at(Step::Clone))?;
@@ -137,7 +148,7 @@ pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
         Side::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(theirs);
-    match set_up(init, &pidfd, ours, plan.privileged) {
+    match set_up(init, &pidfd, ours, &plan) {
         Ok(listener) => Ok(Container { init, pidfd, listener, loader, armed: true }),
         Err(error) => {
             let _ = kill(&pidfd);
@@ -155,10 +166,10 @@ fn set_up(
     init: HostTid,
     pidfd: &OwnedFd,
     mut socket: UnixStream,
-    privileged: bool,
+    plan: &child::Plan<'_>,
 ) -> Result<OwnedFd, SpawnError> {
-    write_id_maps(init, privileged)?;
-    if privileged {
+    write_id_maps(init, plan)?;
+    if plan.privileged {
         raise_file_limit(init);
     }
     socket.write_all(&[GO]).map_err(|e| from_io(Step::Socket, &e))?;
@@ -171,18 +182,18 @@ fn set_up(
 
 /// One id on each side. setgroups has to be denied before an unprivileged process may write gid_map
 /// (user_namespaces(7)).
-fn write_id_maps(init: HostTid, privileged: bool) -> Result<(), SpawnError> {
+fn write_id_maps(init: HostTid, plan: &child::Plan<'_>) -> Result<(), SpawnError> {
     let write = |file: &str, text: String| {
         fs::write(format!("/proc/{init}/{file}"), text).map_err(|e| from_io(Step::IdMaps, &e))
     };
-    let (uid, gid) = if privileged {
-        (GUEST_ID, GUEST_ID)
+    let (uid, gid) = if plan.privileged {
+        (HOST_ID, HOST_ID)
     } else {
         write("setgroups", "deny".to_owned())?;
         (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     };
-    write("uid_map", format!("{GUEST_ID} {uid} 1"))?;
-    write("gid_map", format!("{GUEST_ID} {gid} 1"))
+    write("uid_map", format!("{} {uid} 1", plan.ids.uid))?;
+    write("gid_map", format!("{} {gid} 1", plan.ids.gid))
 }
 
 /// Files that a guest maps are installed at the guest's own fd numbers, so the host's limit must reach them. Best

@@ -38,6 +38,7 @@ guests! {
     files = "guest_files";
     attributes = "guest_attributes";
     transfers = "guest_transfers";
+    splices = "guest_splice";
     pipes = "guest_pipes";
     waiting = "guest_poll";
     memory_maps = "guest_mmap";

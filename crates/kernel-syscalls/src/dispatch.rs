@@ -274,10 +274,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         272 => ret(crate::process::clone::sys_unshare(cx, r(a[0]))), // unshare
         273 => crate::gate::checked(cx), // set_robust_list
         274 => crate::gate::checked(cx), // get_robust_list
-        275 => crate::stub::counted(cx, Errno::EINVAL), // splice
-        276 => crate::stub::counted(cx, Errno::EINVAL), // tee
         277 => ret(crate::io::sync::sys_sync_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // sync_file_range
-        278 => crate::stub::counted(cx, Errno::EINVAL), // vmsplice
         279 => crate::stub::counted(cx, Errno::ENOSYS), // move_pages
         280 => ret(crate::path::times::sys_utimensat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // utimensat
         282 => crate::stub::counted(cx, Errno::ENOSYS), // signalfd
@@ -322,7 +319,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         323 => crate::stub::counted(cx, Errno::EPERM), // userfaultfd
         324 => crate::gate::checked(cx), // membarrier
         325 => crate::gate::checked(cx), // mlock2
-        326 => crate::stub::counted(cx, Errno::ENOSYS), // copy_file_range
         329 => crate::stub::counted(cx, Errno::ENOSYS), // pkey_mprotect
         330 => crate::stub::counted(cx, Errno::ENOSYS), // pkey_alloc
         331 => crate::stub::counted(cx, Errno::ENOSYS), // pkey_free
@@ -378,7 +374,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
-        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 72 | 73 | 85 | 232 | 257 | 270 | 271 | 281 | 295 | 296 | 327 | 328 | 437 | 441 => return None,
+        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 72 | 73 | 85 | 232 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 295 | 296 | 326 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -406,9 +402,13 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         257 => ret(crate::file::open::sys_openat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         270 => ret(crate::poll::select::sys_pselect6(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         271 => ret(crate::poll::pollfds::sys_ppoll(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        275 => ret(crate::io::splice::sys_splice(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
+        276 => ret(crate::io::splice::sys_tee(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        278 => ret(crate::io::splice::sys_vmsplice(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         281 => ret(crate::poll::epoll::sys_epoll_pwait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         295 => ret(crate::io::vector::sys_preadv(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         296 => ret(crate::io::vector::sys_pwritev(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        326 => ret(crate::io::copy::sys_copy_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         327 => ret(crate::io::vector::sys_preadv2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         328 => ret(crate::io::vector::sys_pwritev2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         437 => ret(crate::file::open::sys_openat2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),

@@ -32,7 +32,7 @@ enum Partner {
 
 /// An open end. Dropping it closes it.
 pub struct PipeEnd {
-    pipe: Arc<Pipe>,
+    pub(super) pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
     partner: Partner,

@@ -12,6 +12,7 @@
 
 mod end;
 mod ring;
+mod splice;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -81,6 +81,34 @@ impl Ring {
         self.packets.len()
     }
 
+    /// Copies the first bytes, over the ends of packets, and takes none.
+    pub(super) fn peek(&self, out: &mut [u8]) -> usize {
+        let take = out.len().min(self.len);
+        if take > 0 {
+            self.copy_out(self.read, &mut out[..take]);
+        }
+        take
+    }
+
+    /// Puts bytes before all others; where there are packets they are one.
+    pub(super) fn push_front(&mut self, bytes: &[u8]) {
+        let mut whole = vec![0; bytes.len() + self.len];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        if self.len > 0 {
+            self.copy_out(self.read, &mut whole[bytes.len()..]);
+        }
+        let (base, shift) = (self.read, bytes.len() as u64);
+        for (start, end) in &mut self.packets {
+            *start = *start - base + shift;
+            *end = *end - base + shift;
+        }
+        if !self.packets.is_empty() {
+            self.packets.push_front((0, shift));
+        }
+        (self.read, self.len) = (0, 0);
+        self.push(&whole);
+    }
+
     /// Takes bytes out: up to `out.len()`, or one packet, of which what doesn't fit is lost.
     pub(super) fn pop(&mut self, out: &mut [u8]) -> usize {
         let mut take = out.len().min(self.len);

@@ -152,3 +152,22 @@ fn nonblocking_fifo_opens_do_not_wait() {
     assert!(both.is_open_complete());
     assert_eq!(both.read(who.io(), &mut [0; 8]), Err(Errno::EAGAIN), "content goes with the last close");
 }
+
+#[test]
+fn bytes_given_back_are_read_again_first() {
+    let who = FakeCaller::new();
+    let (reader, writer, _inode) = open_pair(&who).unwrap();
+    let mut buf = [0; 16];
+    assert_eq!(reader.peek(&mut buf), Err(Errno::EAGAIN));
+    assert_eq!(writer.write(who.io(), b"abcdef"), Ok((6, 0)));
+    assert_eq!(reader.read(who.io(), &mut buf[..4]), Ok(4));
+    reader.give_back(b"cd");
+    assert_eq!(reader.peek(&mut buf), Ok(4));
+    assert_eq!(&buf[..4], b"cdef");
+    assert_eq!(writer.write(who.io(), &[7; 65536]), Ok((65532, 0)));
+    reader.give_back(b"b");
+    assert_eq!(reader.read(who.io(), &mut buf), Ok(16));
+    assert_eq!(&buf[..6], b"bcdef\x07");
+    drop(writer);
+    assert_eq!(reader.peek(&mut []), Ok(0));
+}

@@ -3,7 +3,9 @@
 //! [`transfer::Transfer`] moves bytes between guest memory and a file; handlers here only check arguments
 //! in Linux's order (fs/read_write.c, Linux v6.18).
 
+pub(crate) mod copy;
 pub(crate) mod sendfile;
+pub(crate) mod splice;
 pub(crate) mod sync;
 mod transfer;
 pub(crate) mod vector;

@@ -8,7 +8,7 @@ use kernel_base::reg::Fd;
 use kernel_base::user::{MAX_RW_COUNT, UserRef};
 use kernel_vfs::file::File;
 
-use super::transfer::check_seekable;
+use super::transfer::{check_seekable, within_limit};
 use crate::cx::Cx;
 
 const CHUNK: usize = 64 * 1024;
@@ -51,6 +51,7 @@ fn write_out(cx: &Cx, out: &File, bytes: &[u8]) -> SysResult<usize> {
         return out.ops.write(out.io(&*cx.task, 0), bytes).map(|(written, _)| written);
     }
     let mut position = out.position();
+    let bytes = within_limit(cx, out, out.flags(), *position, bytes)?;
     let (written, _) = out.ops.write(out.io(&*cx.task, *position), bytes)?;
     *position = position.saturating_add(written as u64);
     Ok(written)

@@ -216,7 +216,7 @@ impl<'a> Transfer<'a> {
             match self.place {
                 Place::At(offset) => {
                     let offset = offset.saturating_add(done as u64);
-                    let bytes = self.within_limit(offset, bytes)?;
+                    let bytes = within_limit(self.cx, self.file, self.flags, offset, bytes)?;
                     self.file.ops.write(self.io(offset), bytes).map(|(written, _)| written)
                 }
                 Place::Position if self.seekable => self.write_at_position(bytes),
@@ -227,7 +227,7 @@ impl<'a> Transfer<'a> {
 
     fn write_at_position(&self, bytes: &[u8]) -> SysResult<usize> {
         let mut position = self.file.position();
-        let bytes = self.within_limit(*position, bytes)?;
+        let bytes = within_limit(self.cx, self.file, self.flags, *position, bytes)?;
         let (written, end) = self.file.ops.write(self.io(*position), bytes)?;
         *position = if self.flags.contains(OpenFlags::APPEND) {
             end
@@ -236,22 +236,28 @@ impl<'a> Transfer<'a> {
         };
         Ok(written)
     }
+}
 
-    /// What RLIMIT_FSIZE leaves of a write; SIGXFSZ and EFBIG when that is nothing
-    /// (mm/filemap.c generic_write_check_limits).
-    fn within_limit<'b>(&self, offset: u64, bytes: &'b [u8]) -> SysResult<&'b [u8]> {
-        let limit = self.cx.process.limits.get(Resource::Fsize).soft;
-        if limit == INFINITY || bytes.is_empty() || self.file.inode.kind() != FileKind::Regular {
-            return Ok(bytes);
+/// What RLIMIT_FSIZE leaves of a write; SIGXFSZ and EFBIG when that is nothing
+/// (mm/filemap.c generic_write_check_limits).
+pub(super) fn within_limit<'b>(
+    cx: &Cx,
+    file: &File,
+    flags: OpenFlags,
+    offset: u64,
+    bytes: &'b [u8],
+) -> SysResult<&'b [u8]> {
+    let limit = cx.process.limits.get(Resource::Fsize).soft;
+    if limit == INFINITY || bytes.is_empty() || file.inode.kind() != FileKind::Regular {
+        return Ok(bytes);
+    }
+    let append = flags.contains(OpenFlags::APPEND);
+    let start = if append { file.inode.metadata()?.size } else { offset };
+    match limit.checked_sub(start).filter(|&left| left > 0) {
+        None => {
+            cx.raise(Signal::SIGXFSZ);
+            Err(Errno::EFBIG)
         }
-        let append = self.flags.contains(OpenFlags::APPEND);
-        let start = if append { self.file.inode.metadata()?.size } else { offset };
-        match limit.checked_sub(start).filter(|&left| left > 0) {
-            None => {
-                self.cx.raise(Signal::SIGXFSZ);
-                Err(Errno::EFBIG)
-            }
-            Some(left) => Ok(&bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))]),
-        }
+        Some(left) => Ok(&bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))]),
     }
 }

@@ -8,9 +8,10 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Credentials;
-use platform_api::{Clock, HostTid, Identity, ProcFile};
+use platform_api::{Clock, HostTid, Identity, ProcFile, SignalTarget};
 
 use crate::exec::{ExecState, Image};
 use crate::fd_table::FdTable;
@@ -18,6 +19,9 @@ use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::process::{Birth, FsState, Process};
 use crate::task::Task;
+
+/// Most snapshots that wait for children of killed processes.
+const MAX_ORPHANS: usize = 16;
 
 /// Everything that a child process inherits.
 pub struct ForkSnapshot {
@@ -201,8 +205,26 @@ impl Kernel {
         {
             return Ok((parent, snapshot));
         }
-        tracing::error!(tid = identity.tgid, waiting = orphans.len(), "no fork snapshot for this child");
+        drop(orphans);
+        tracing::warn!(tid = identity.tgid, "child of a killed process has no certain snapshot; killed as well");
+        // Else it would go on with ESRCH for every call, even exit. If it is gone already, all is well.
+        let _ = self.platform.send_signal(SignalTarget::Process(identity.tgid), Signal::SIGKILL);
         Err(Errno::ESRCH)
+    }
+
+    /// Whether a reaper has a child that has made no call yet.
+    fn has_unknown_orphans(&self) -> bool {
+        let mut all: Vec<Arc<Process>> = self.init().into_iter().collect();
+        let mut next = 0;
+        while let Some(process) = all.get(next).map(Arc::clone) {
+            let reaps = process.pid == 1 || process.child_subreaper.load(Ordering::Relaxed);
+            if reaps && process.tasks().iter().any(|task| self.unknown_child(task).is_some()) {
+                return true;
+            }
+            all.extend(process.children.lock().iter().filter_map(Weak::upgrade));
+            next += 1;
+        }
+        false
     }
 
     /// The state of a thread in the host's stat line: R, S, Z, …; `None` when it is gone.
@@ -243,12 +265,27 @@ impl Kernel {
 
     /// Keeps the snapshots of a process that was killed, whose children the host has given to a reaper.
     pub(crate) fn orphan_snapshots_of(&self, process: &Process) {
-        let waiting = process.tasks().into_iter().filter_map(|task| task.pending_fork.lock().take());
+        let waiting: Vec<_> =
+            process.tasks().into_iter().filter_map(|task| task.pending_fork.lock().take()).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        // The host gave the children away before it told of the death. Where there are none, the clones never
+        // happened, neither these nor those that left older snapshots.
+        let is_any_left = self.has_unknown_orphans();
         let mut orphans = self.orphan_snapshots.lock();
-        orphans.extend(waiting);
-        // A clone that failed leaves one behind; keep the list short.
-        let excess = orphans.len().saturating_sub(16);
-        orphans.drain(..excess);
+        let mut unused = Vec::new();
+        if is_any_left {
+            orphans.extend(waiting);
+            let excess = orphans.len().saturating_sub(MAX_ORPHANS);
+            unused.extend(orphans.drain(..excess));
+        } else {
+            unused = waiting;
+            unused.append(&mut orphans);
+        }
+        // Outside the lock: they may hold the last references to files.
+        drop(orphans);
+        drop(unused);
     }
 }
 

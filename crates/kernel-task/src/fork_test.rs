@@ -104,6 +104,25 @@ fn child_of_a_killed_parent_gets_its_snapshot_from_init() {
 }
 
 #[test]
+fn snapshots_of_clones_that_never_happened_are_dropped_with_their_makers() {
+    let scene = Scene::new();
+    scene.task(1);
+    for maker in [2, 3] {
+        scene.fork(1, maker);
+        scene.task(maker).prepare_fork();
+        scene.host.set_proc(host(maker), ProcFile::Stat, format!("{maker} (x) Z 1").as_bytes());
+        scene.kernel.process_died(host(maker));
+    }
+    // A third one's child did come to be, and is not mistaken for one of theirs.
+    scene.fork(1, 4);
+    scene.task(4).process.files.insert(file(), false, 100).unwrap();
+    scene.task(4).prepare_fork();
+    scene.host_process(5, 1, 1);
+    scene.kernel.process_died(host(4));
+    assert_eq!(scene.task(5).process.files.list().len(), 1);
+}
+
+#[test]
 fn process_without_a_snapshot_is_refused() {
     let scene = Scene::new();
     scene.host_process(2, 1, 1);

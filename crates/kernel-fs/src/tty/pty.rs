@@ -149,6 +149,7 @@ impl Pty {
     /// Runs `change`, then hands waiting input on, raises what that raises, and wakes both sides.
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
+        let room_before = state.output.room();
         let result = change(&mut state);
         let mut effects = Effects::default();
         state.receive(&mut effects);
@@ -163,7 +164,9 @@ impl Pty {
         if state.input.is_available(&state.termios, 1) {
             slave |= READABLE;
         }
-        if state.output.room() > 0 {
+        // Only where there is more than before: a writer whose next character needs two bytes must not be
+        // woken by its own vain attempt while there is one.
+        if state.output.room() > room_before {
             slave |= WRITABLE;
         }
         let mut master = Events::empty();

@@ -14,7 +14,7 @@ use kernel_base::sync::Mutex;
 use kernel_vfs::file::FileOps;
 
 use super::termios::{TOSTOP, Termios, WindowSize};
-use super::{MasterFile, PtyMaster, SessionSignals, SlaveFile, Terminals, job_control_blocks};
+use super::{MasterFile, Operation, PtyMaster, SessionSignals, SlaveFile, Terminals, job_control_blocks};
 use crate::io_test::FakeCaller;
 
 pub(super) struct NoSignals;
@@ -133,8 +133,8 @@ fn background_read_stops_the_group() {
     let mut buf = [0; 9];
     assert_eq!(bed.slave.read(who.io(), &mut buf), Err(Errno::EAGAIN));
     assert_eq!(*who.raised.lock(), [(-11, Signal::SIGTTIN)]);
-    assert!(job_control_blocks(&*bed.slave, &who));
-    assert!(!job_control_blocks(&*bed.slave, &bed.leader));
+    assert!(job_control_blocks(&*bed.slave, &who, Operation::Read));
+    assert!(!job_control_blocks(&*bed.slave, &bed.leader, Operation::Read));
     who.ignores_job_signals.store(true, Ordering::SeqCst);
     assert_eq!(bed.slave.read(who.io(), &mut buf), Err(Errno::EIO));
     assert_eq!(bed.slave.read(bed.leader.io(), &mut buf), Ok(5));
@@ -279,4 +279,27 @@ fn timed_reads_wait_for_the_time_or_the_bytes() {
     assert!(poll_once(between.as_mut()));
     let nonblocking = bed.leader.io_with(OpenFlags::NONBLOCK);
     assert_eq!(bed.slave.read(nonblocking, &mut [0; 9]), Ok(2));
+}
+
+#[test]
+fn vain_write_wakes_no_writer() {
+    struct Count(Mutex<u32>);
+    impl kernel_base::wait::Listener for Count {
+        fn notify(&self, _events: Events) {
+            *self.0.lock() += 1;
+        }
+    }
+    let bed = bed();
+    let line = [b'x'; 1000];
+    while bed.slave.write(bed.leader.io(), &line).is_ok_and(|(done, _)| done == line.len()) {}
+    // Room for one byte, where a newline needs two.
+    bed.master().take_output(&mut [0]);
+    let woken = Arc::new(Count(Mutex::new(0)));
+    let queue = bed.slave.wait_queue().unwrap();
+    queue.add_listener(Events::OUT, Arc::<Count>::clone(&woken));
+    assert_eq!(bed.slave.write(bed.leader.io(), b"\n"), Err(Errno::EAGAIN));
+    assert_eq!(*woken.0.lock(), 0);
+    bed.master().take_output(&mut [0]);
+    assert_eq!(*woken.0.lock(), 1);
+    assert_eq!(bed.slave.write(bed.leader.io(), b"\n"), Ok((1, 0)));
 }

@@ -13,8 +13,6 @@ use crate::{check, check_long, last};
 /// struct user_regs_struct of x86_64.
 pub type Registers = libc::user_regs_struct;
 
-const PTRACE_EVENT_STOP: i32 = 128;
-
 /// A seized thread that runs, or is about to stop.
 pub struct Seized {
     tid: i32,

@@ -12,6 +12,7 @@ use platform_api::{HostTid, Platform, Restart, Syscall};
 use rustc_hash::FxHashMap;
 
 use crate::fork::ForkSnapshot;
+use crate::mapped::MappedFiles;
 use crate::process::Process;
 use crate::task::{Task, comm_from};
 
@@ -82,6 +83,8 @@ pub struct Kernel {
     pub(crate) is_finished: AtomicBool,
     /// The filesystem instance of memfd_create(2), made with the first file; kernel-syscalls knows its type.
     pub memory_files: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// Names of mapped files in memory.
+    pub mapped_files: MappedFiles,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -105,6 +108,7 @@ impl Kernel {
             discovery: Mutex::default(),
             is_finished: AtomicBool::new(false),
             memory_files: OnceLock::new(),
+            mapped_files: MappedFiles::default(),
             boot_ns,
         })
     }

@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod kill;
 pub mod limits;
 pub mod machine;
+pub mod mapped;
 pub mod process;
 pub mod signals;
 pub mod task;

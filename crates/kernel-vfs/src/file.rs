@@ -44,6 +44,8 @@ pub struct DirEntry<'a> {
 pub enum Mapping {
     /// A host file (of the hostfs, or a memfd); the guest's offset is the file's.
     Host(Arc<OwnedFd>),
+    /// A file in memory, which the host's lists of mappings know only by its label.
+    Memory { fd: Arc<OwnedFd>, label: u64 },
     /// Fresh zero pages (/dev/zero).
     Zero,
 }

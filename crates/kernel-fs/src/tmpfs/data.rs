@@ -1,11 +1,10 @@
 //! The bytes of a regular file: pages in the supervisor, or a memfd once it has been mapped.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use abi_linux::{Errno, SysResult};
 use host_files::{Allocate, MemFile, SeekKind};
+use kernel_vfs::file::Mapping;
 
 use super::{PAGE_SIZE, Shared};
 
@@ -215,8 +214,8 @@ impl Data {
         }
     }
 
-    /// The descriptor to map; from now on the host keeps the bytes.
-    pub(super) fn mapping(&mut self, access: MapAccess) -> SysResult<Arc<OwnedFd>> {
+    /// What to map; from now on the host keeps the bytes.
+    pub(super) fn mapping(&mut self, access: MapAccess) -> SysResult<Mapping> {
         if let Store::Pages(pages) = &mut self.store {
             let file = MemFile::new()?;
             file.data().set_len(self.size)?;
@@ -229,10 +228,11 @@ impl Data {
             }
             self.store = Store::Mapped(file);
         }
-        match &self.store {
-            Store::Mapped(file) if access == MapAccess::Write => Ok(file.data().mapping_fd()),
-            Store::Mapped(file) => Ok(file.read_only_fd()),
-            Store::Pages(_) => Err(Errno::ENODEV),
-        }
+        let Store::Mapped(file) = &self.store else { return Err(Errno::ENODEV) };
+        let fd = match access {
+            MapAccess::Write => file.data().mapping_fd(),
+            MapAccess::Read => file.read_only_fd(),
+        };
+        Ok(Mapping::Memory { fd, label: file.label() })
     }
 }

@@ -59,7 +59,7 @@ impl FileOps for TmpFile {
             self.inode.check_mapping()?;
         }
         let access = if writable_shared { MapAccess::Write } else { MapAccess::Read };
-        Ok(Mapping::Host(self.inode.with_data(|data| data.mapping(access))?))
+        self.inode.with_data(|data| data.mapping(access))
     }
 
     fn sync(&self, _data_only: bool) -> SysResult<()> {

@@ -245,7 +245,7 @@ fn a_mapped_file_goes_on_with_its_bytes() {
     let rig = Rig::new();
     rig.put("/m", b"before").unwrap();
     let file = rig.open("/m", OpenFlags::RDWR).unwrap();
-    let Ok(Mapping::Host(fd)) = file.ops.mapping(true, false) else { panic!("no descriptor") };
+    let Ok(Mapping::Memory { fd, .. }) = file.ops.mapping(true, false) else { panic!("no descriptor") };
     let mut bytes = [0; 16];
     assert_eq!(rustix::io::pread(&fd, &mut bytes, 0), Ok(6));
     assert_eq!(&bytes[..6], b"before");
@@ -253,7 +253,7 @@ fn a_mapped_file_goes_on_with_its_bytes() {
     assert_eq!(rig.get("/m").unwrap(), b"AFTER!");
     file.ops.write(file.io(&rig.caller, 6), b"more").unwrap();
     assert_eq!(rig.stat("/m").unwrap().size, 10);
-    let Ok(Mapping::Host(read_only)) = file.ops.mapping(false, false) else { panic!("no descriptor") };
+    let Ok(Mapping::Memory { fd: read_only, .. }) = file.ops.mapping(false, false) else { panic!("no descriptor") };
     assert!(rustix::io::pwrite(&read_only, b"x", 0).is_err());
 }
 

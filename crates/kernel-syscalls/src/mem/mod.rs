@@ -82,6 +82,10 @@ pub(crate) fn sys_mmap(
     }
     let host = match mapping(&file, prot, flags)? {
         Mapping::Host(host) => host,
+        Mapping::Memory { fd, label } => {
+            cx.kernel().mapped_files.note(label, &file.path);
+            fd
+        }
         Mapping::Zero => {
             let flags = u64::from(flags | MAP_ANONYMOUS);
             let args = [addr, len, u64::from(prot), flags, u64::MAX, 0];

@@ -1,6 +1,7 @@
 //! What the host tells of a process's memory, with the names of files translated, and its arguments.
 
 use abi_linux::SysResult;
+use host_files::MemFile;
 use kernel_base::caller::Caller;
 use platform_api::ProcFile;
 
@@ -141,6 +142,11 @@ impl<'a> Mapping<'a> {
             _ if plain == LOADER => (b"[palisade]".to_vec(), false),
             // A shared anonymous mapping.
             _ if plain == b"/dev/zero" && plain.len() < self.name.len() => (self.name.to_vec(), true),
+            _ if let Some(label) = MemFile::label_of(plain) => {
+                let path = target.process.kernel.mapped_files.path(label);
+                let root = target.process.fs.lock().root.clone();
+                path.map_or((Vec::new(), false), |path| (path.display(&root), true))
+            }
             _ => match target.proc.options.hooks.mapped_name(plain) {
                 Some(mut name) => {
                     if plain.len() < self.name.len() && !plain.starts_with(b"/memfd:") {

@@ -10,7 +10,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2]); os.kill(os.getpid(),
 print(signal.sigpending(), signal.sigwait([signal.SIGUSR2]))
 i = None
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); os.kill(os.getpid(), signal.SIGTERM); i = signal.sigwaitinfo([signal.SIGTERM])
-print(i.si_signo, i.si_pid == os.getpid(), i.si_code); print(signal.sigtimedwait([signal.SIGTERM], 0.1))
+print(i.si_signo, i.si_pid == os.getpid(), i.si_uid, i.si_code); print(signal.sigtimedwait([signal.SIGTERM], 0.1))
 class Boom(Exception): pass
 def boom(n, f): raise Boom
 signal.signal(signal.SIGALRM, boom); signal.setitimer(signal.ITIMER_REAL, 0.1)

@@ -166,6 +166,8 @@ pub enum Ty {
     Gid,
     Signal,
     Fd,
+    /// A register that Linux ignores and the filter looks at.
+    Hidden,
     /// A descriptor or AT_FDCWD.
     DirFd,
     /// A flag word of 32 bits.
@@ -233,7 +235,7 @@ impl Ty {
     pub const fn is_pointer(self) -> bool {
         match self {
             Self::Long | Self::Ulong | Self::Size | Self::Off | Self::Hex | Self::LongFlags(_) => false,
-            Self::ByIoctl(_) | Self::ByFcntl(_) => false,
+            Self::ByIoctl(_) | Self::ByFcntl(_) | Self::Hidden => false,
             _ => self.mask() == u64::MAX,
         }
     }

@@ -1,5 +1,7 @@
 //! Signals (signal(7); arch/x86/include/uapi/asm/signal.h).
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// A set of signals, bit `n - 1` for signal `n`: the kernel's `sigset_t` on x86_64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SigSet(pub u64);
@@ -73,4 +75,44 @@ impl SigSet {
     pub const DEFAULT_IGNORED: Self = Self(
         Signal::SIGCHLD.bit().0 | Signal::SIGURG.bit().0 | Signal::SIGWINCH.bit().0 | Signal::SIGCONT.bit().0,
     );
+}
+
+/// `struct kernel_sigaction` of x86_64 (include/linux/signal_types.h), which rt_sigaction(2) takes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Action {
+    /// Address of the handler, or [`Action::DEFAULT`] or [`Action::IGNORE`].
+    pub handler: u64,
+    /// `SA_*`.
+    pub flags: u64,
+    /// Where a handler returns to.
+    pub restorer: u64,
+    /// Blocked while the handler runs: a [`SigSet`].
+    pub mask: u64,
+}
+
+impl Action {
+    /// SIG_DFL.
+    pub const DEFAULT: u64 = 0;
+    /// SIG_IGN.
+    pub const IGNORE: u64 = 1;
+    /// SA_RESTART: calls that the handler interrupts restart.
+    pub const RESTART: u64 = 0x1000_0000;
+    /// SA_RESETHAND: back to SIG_DFL when the handler is called.
+    pub const RESET_HAND: u64 = 0x8000_0000;
+    /// UAPI_SA_FLAGS of x86 (include/linux/signal_types.h): the kernel forgets other bits.
+    const KNOWN_FLAGS: u64 = 0xdc00_0807;
+
+    /// As the kernel keeps it (kernel/signal.c:do_sigaction).
+    #[must_use]
+    pub const fn kept(self) -> Self {
+        let unblockable = Signal::SIGKILL.bit().0 | Signal::SIGSTOP.bit().0;
+        Self { flags: self.flags & Self::KNOWN_FLAGS, mask: self.mask & !unblockable, ..self }
+    }
+
+    /// Whether calls that this handler interrupts fail with EINTR: a handler without SA_RESTART.
+    #[must_use]
+    pub const fn interrupts(&self) -> bool {
+        self.handler > Self::IGNORE && self.flags & Self::RESTART == 0
+    }
 }

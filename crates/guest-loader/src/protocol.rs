@@ -4,7 +4,7 @@
 //! program. It therefore holds numbers and `#[repr(C)]` layouts only; the supervisor's safe encoder is
 //! `plan.rs`, the loader's reader is `program/load.rs`.
 //!
-//! # The three private calls
+//! # The private calls
 //!
 //! | nr | name | arguments | result |
 //! |---|---|---|---|
@@ -12,6 +12,7 @@
 //! | 1025 | [`LOADER_DONE`] | 0 ([`OUTCOME_OK`]), final sp, vDSO base, exe bias, arg start, arg end | 0 |
 //! | 1025 | [`LOADER_DONE`] | `FAILED_*`, errno, index of the segment or object | the process is killed |
 //! | 1026 | [`INIT_EVENT`] | `EVENT_*`, pid, raw wait status | 0 |
+//! | 1027 | [`SIGNAL_PAGE`] | address | 0 |
 //!
 //! # An exec, step by step
 //!
@@ -21,9 +22,13 @@
 //!    [`PlanHeader`], then `segment_count` [`SegmentRecord`]s, then NUL-terminated strings.
 //! 3. With mode [`MODE_EXEC`] the loader maps the segments. In the Loading state, and only there, an
 //!    mmap with fd [`FD_EXE`] or [`FD_INTERP`] means the file of that object, never the guest's fd.
-//! 4. It rebuilds the stack, then calls `LOADER_DONE`: the image runs, the fds 0 and 1 mean the guest's
+//! 4. It maps [`SIGNAL_PAGE_LEN`] bytes: a page with the stub through which the host calls signal handlers
+//!    that have no SA_RESTART (`program/trampoline.rs`), and a page with the stub's table of handlers (at
+//!    [`SIGNAL_PAGE_TABLE`], a word for each signal) and a `struct kernel_sigaction` for each signal, from 1, at
+//!    [`SIGNAL_PAGE_ACTIONS`]. Both are the supervisor's to fill. It tells the address by `SIGNAL_PAGE`.
+//! 5. It rebuilds the stack, then calls `LOADER_DONE`: the image runs, the fds 0 and 1 mean the guest's
 //!    own again, and `LOADER_INFO` is refused from now on.
-//! 5. It clears the registers and jumps.
+//! 6. It clears the registers and jumps.
 //!
 //! A failure after step 2 is past the point of no return: the loader reports it through `LOADER_DONE` and
 //! the supervisor answers with SIGKILL, as Linux v6.12 fs/binfmt_elf.c:load_elf_binary does. If the
@@ -44,6 +49,15 @@ pub const LOADER_INFO: u64 = 1024;
 pub const LOADER_DONE: u64 = 1025;
 /// Private call: what happened to the main child of an init.
 pub const INIT_EVENT: u64 = 1026;
+/// Private call: where the stub for signal handlers and its data are.
+pub const SIGNAL_PAGE: u64 = 1027;
+
+/// Bytes of the signal page and its data.
+pub const SIGNAL_PAGE_LEN: u64 = 8192;
+/// Offset of the table of handlers.
+pub const SIGNAL_PAGE_TABLE: u64 = 4096;
+/// Offset of the 64 `struct kernel_sigaction`s, of 32 bytes each.
+pub const SIGNAL_PAGE_ACTIONS: u64 = 4096 + 2048;
 
 /// `LOADER_INFO` by a process that has just been exec'd.
 pub const ROLE_EXEC: u64 = 0;

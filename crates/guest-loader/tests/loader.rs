@@ -61,6 +61,10 @@ fn check_probe(name: &str, flags: &[&str]) -> Option<String> {
         lines.sort();
         lines
     };
+    let (page, code) = outcome.signal_page.as_ref().unwrap();
+    // The stub, and nothing else.
+    assert!(page.is_multiple_of(4096) && code[..64].iter().any(|&byte| byte != 0));
+    assert!(code[256..].iter().all(|&byte| byte == 0));
     let (head, tail) = outcome.stdout.split_at(expected.len());
     assert_eq!(sorted(head), sorted(&expected));
     assert_eq!(outcome.arguments, b"zero\0one\0\0");

@@ -119,6 +119,20 @@ impl Stopped {
         check_long(ret).map(drop)
     }
 
+    /// Replaces its signal mask (PTRACE_GETSIGMASK, PTRACE_SETSIGMASK) and gives the one before. Not for a
+    /// thread that is to have its mask back after the present call (sigsuspend): that one is forgotten.
+    pub fn replace_signal_mask(&self, mask: u64) -> SysResult<u64> {
+        const GET: libc::c_long = 0x420a;
+        const SET: libc::c_long = 0x420b;
+        let mut before = 0u64;
+        // SAFETY: `addr` is the size of the set: the kernel writes eight bytes to the live, unique `before`.
+        let ret = unsafe { libc::syscall(libc::SYS_ptrace, GET, self.tid, 8, &raw mut before) };
+        check_long(ret)?;
+        // SAFETY: as above; the kernel reads eight bytes.
+        let ret = unsafe { libc::syscall(libc::SYS_ptrace, SET, self.tid, 8, &raw const mask) };
+        check_long(ret).map(|_| before)
+    }
+
     /// The filter that was installed `index` filters ago (PTRACE_SECCOMP_GET_FILTER; needs CAP_SYS_ADMIN).
     pub fn seccomp_filter(&self, index: usize) -> SysResult<Vec<crate::seccomp::Instruction>> {
         let number = libc::c_long::from(0x420c);

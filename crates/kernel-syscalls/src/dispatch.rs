@@ -26,7 +26,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         10 => crate::gate::checked(cx), // mprotect
         11 => crate::gate::checked(cx), // munmap
         12 => crate::gate::checked(cx), // brk
-        13 => crate::gate::checked(cx), // rt_sigaction
+        13 => ret(crate::signal::sys_rt_sigaction(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // rt_sigaction
         14 => crate::gate::checked(cx), // rt_sigprocmask
         15 => crate::gate::checked(cx), // rt_sigreturn
         21 => ret(crate::file::access::sys_access(cx, r(a[0]), r(a[1]))), // access
@@ -374,6 +374,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
+        1027 => ret(crate::loader::sys_signal_page(cx, r(a[0]))), // signal_page
         0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 72 | 73 | 85 | 232 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 295 | 296 | 326 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })

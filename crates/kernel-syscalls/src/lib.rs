@@ -19,6 +19,7 @@ mod path;
 mod poll;
 mod process;
 mod sched;
+mod signal;
 mod stub;
 mod system;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use guest_loader::protocol::{
 };
 use kernel_task::exec::ImageLayout;
 use kernel_task::kernel::{ContainerEvents, ExitStatus};
+use kernel_task::signal_actions::SignalPage;
 use platform_api::SignalTarget;
 
 use crate::cx::Cx;
@@ -48,6 +49,12 @@ pub(crate) fn sys_loader_done(
     tracing::info!(pid = cx.process.pid, step = outcome, errno = arg1, index = arg2, "image failed to load");
     // Past the point of no return: Linux v6.12 fs/exec.c:bprm_execve kills as well.
     cx.kernel().platform.send_signal(SignalTarget::Process(cx.process.tgid), Signal::SIGKILL)
+}
+
+/// SIGNAL_PAGE: where the stub for signal handlers is.
+pub(crate) fn sys_signal_page(cx: &Cx, addr: u64) -> SysResult<()> {
+    let page = SignalPage::new(addr).map_err(unknown)?;
+    cx.set_signal_page(page).map_err(unknown)
 }
 
 /// INIT_EVENT: what happened to the main child of an init.

@@ -18,6 +18,7 @@ use crate::fd_table::FdTable;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::process::{Birth, FsState, Process};
+use crate::signal_actions::SignalActions;
 use crate::task::Task;
 
 /// Most snapshots that wait for children of killed processes.
@@ -38,10 +39,20 @@ pub struct ForkSnapshot {
     pub(crate) policy: i32,
     pub(crate) exec: ExecState,
     pub(crate) mapped_fds: Vec<i32>,
+    pub(crate) signal_actions: SignalActions,
+}
+
+/// What a child's memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChildMemory {
+    /// A copy of the parent's.
+    Copied,
+    /// The parent's (CLONE_VM: vfork, posix_spawn).
+    Shared,
 }
 
 impl ForkSnapshot {
-    fn of(task: &Task) -> Self {
+    fn of(task: &Task, memory: ChildMemory) -> Self {
         let process = &task.process;
         Self {
             files: process.files.duplicate(),
@@ -57,6 +68,7 @@ impl ForkSnapshot {
             policy: process.policy.load(Ordering::Relaxed),
             exec: process.exec.lock().inherited(),
             mapped_fds: process.mapped_fds.lock().clone(),
+            signal_actions: process.signal_actions.lock().inherited(memory),
         }
     }
 
@@ -77,6 +89,7 @@ impl ForkSnapshot {
             policy: 0,
             exec: ExecState::None,
             mapped_fds: Vec::new(),
+            signal_actions: SignalActions::default(),
         }
     }
 }
@@ -84,8 +97,17 @@ impl ForkSnapshot {
 impl Task {
     /// Called when this thread is about to fork: keeps what the child will inherit.
     pub fn prepare_fork(&self) {
+        self.prepare_child(ChildMemory::Copied);
+    }
+
+    /// [`Task::prepare_fork`] for a child that runs in this process's memory.
+    pub fn prepare_vfork(&self) {
+        self.prepare_child(ChildMemory::Shared);
+    }
+
+    fn prepare_child(&self, memory: ChildMemory) {
         self.kernel().settle_fork(self);
-        let snapshot = ForkSnapshot::of(self);
+        let snapshot = ForkSnapshot::of(self, memory);
         *self.pending_fork.lock() = Some(snapshot);
     }
 

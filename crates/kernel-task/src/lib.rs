@@ -22,6 +22,7 @@ pub mod limits;
 pub mod machine;
 pub mod mapped;
 pub mod process;
+pub mod signal_actions;
 pub mod signals;
 pub mod task;
 

@@ -15,6 +15,7 @@ use crate::fork::ForkSnapshot;
 use crate::itimer::RealTimer;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
+use crate::signal_actions::SignalActions;
 use crate::task::Task;
 
 /// Where path walks of a process begin (fs_struct).
@@ -58,6 +59,8 @@ pub struct Process {
     pub(crate) signal_hint_until: AtomicU64,
     /// ITIMER_REAL.
     pub real_timer: Arc<RealTimer>,
+    /// Handlers that the host does not have as the guest installed them.
+    pub(crate) signal_actions: Mutex<SignalActions>,
     /// PR_SET_CHILD_SUBREAPER.
     pub child_subreaper: AtomicBool,
     /// Has called execve since its fork (setpgid of a child answers EACCES then).
@@ -106,6 +109,7 @@ impl Process {
             mapped_fds: Mutex::new(from.mapped_fds),
             dying: AtomicBool::new(false),
             signal_hint_until: AtomicU64::new(0),
+            signal_actions: Mutex::new(from.signal_actions),
             child_subreaper: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),

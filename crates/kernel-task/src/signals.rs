@@ -14,7 +14,7 @@ use abi_linux::SysResult;
 use abi_linux::signal::{SigSet, Signal};
 use kernel_base::sync::Mutex;
 use kernel_base::timer::Expire;
-use platform_api::{Reply, SignalState, SignalTarget};
+use platform_api::{Reply, Restart, SignalState, SignalTarget};
 
 use crate::kernel::Kernel;
 use crate::process::Process;
@@ -141,7 +141,7 @@ impl Kernel {
             let at_any_time = state.deliverable(admitted).0 != 0;
             match mask.filter(|_| !at_any_time) {
                 Some(mask) if own || shared => self.suspend(&task, mask),
-                None if own || shared => self.interrupt(&task, own || single),
+                None if own || shared => self.interrupt(&task, &waiting, own || single),
                 _ => {}
             }
             if shared && !single {
@@ -151,7 +151,7 @@ impl Kernel {
         }
     }
 
-    fn interrupt(&self, task: &Task, certain: bool) {
+    fn interrupt(&self, task: &Task, state: &SignalState, certain: bool) {
         let Some(parked) = self.parked_calls() else { return };
         let Some(call) = parked.cancel(task.tid) else { return };
         let done = task.take_progress();
@@ -159,7 +159,10 @@ impl Kernel {
             self.platform.reply(call.id, Reply::Value(done));
             return;
         }
-        let restart = parked.restart_of(call.nr);
+        let restart = match parked.restart_of(call.nr) {
+            Restart::Sys if task.process.interrupts_call(state) => Restart::Interrupted,
+            restart => restart,
+        };
         if let Err(error) = self.platform.interrupt(&call, restart, certain) {
             tracing::debug!(tid = task.tid, %error, "thread died while it was interrupted");
         }

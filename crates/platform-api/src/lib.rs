@@ -44,6 +44,8 @@ pub enum Restart {
     Sys,
     /// Restart only when no handler runs, else EINTR: poll, select, sigsuspend.
     NoHandler,
+    /// EINTR, by the handler that is about to run, which the guest installed without SA_RESTART.
+    Interrupted,
     /// Always EINTR: epoll_wait, semop, calls with a receive timeout.
     Never,
 }

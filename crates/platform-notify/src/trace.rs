@@ -23,6 +23,7 @@ use crate::memory;
 const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
 const EXECVEAT: i32 = 322;
+const RT_SIGSUSPEND: i32 = 130;
 
 /// Kernel-internal codes (include/linux/errno.h).
 const ERESTARTSYS: i32 = 512;
@@ -86,12 +87,18 @@ pub(crate) fn substitute(
 /// call to preserve them. The call must be one that the filter allows and that does not wait.
 fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> SysResult<()> {
     let keep_zombie = call.tid == init;
+    // A signal's handler would run before the redirected call, which would then keep its registers. Nothing but a
+    // stop comes between now. (sigsuspend has a mask of its own, and is there to be interrupted.)
+    let mask = if nr == RT_SIGSUSPEND { None } else { stopped.replace_signal_mask(u64::MAX).ok() };
+    let unblock = |stopped: &Stopped| mask.map(|mask| stopped.replace_signal_mask(mask));
     let Next::Stopped(entry) = stopped.go_to_syscall(keep_zombie)? else { return Ok(()) };
-    let is_entry = entry.registers().is_ok_and(|now| {
-        now.rip == call.instruction_pointer && now.orig_rax == i64::from(nr) as u64
-    });
+    let is_entry = entry
+        .registers()
+        .is_ok_and(|now| now.rip == call.instruction_pointer && now.orig_rax == i64::from(nr) as u64);
     if !is_entry {
-        // A signal came first: its handler runs now, and the call after it, with the registers as they are.
+        // It is stopped as a part of its group, or a handler comes first: the call follows, with the registers as
+        // they are.
+        unblock(&entry);
         let _ = entry.detach();
         return Ok(());
     }
@@ -101,6 +108,7 @@ fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> Sy
         [registers.r10, registers.r8, registers.r9] = [call.args[3], call.args[4], call.args[5]];
         let _ = exit.set_registers(&registers);
     }
+    unblock(&exit);
     let _ = exit.detach();
     Ok(())
 }
@@ -136,6 +144,7 @@ pub(crate) fn interrupt(
     let code = match restart {
         // Needs no look at pending signals on the way out: a plain error number.
         Restart::Never => return send(listener, call, libc::EINTR),
+        Restart::Interrupted => libc::EINTR,
         Restart::Sys => ERESTARTSYS,
         Restart::NoHandler => ERESTARTNOHAND,
     };

@@ -22,6 +22,7 @@ mod plan;
 mod stack;
 mod start;
 mod sys;
+mod trampoline;
 
 use plan::Plan;
 use protocol::{FAILED_PLAN, MODE_EXEC, MODE_INIT, ROLE_EXEC, ROLE_INIT_CHILD};
@@ -48,6 +49,7 @@ fn load(initial: *const u64, work: *mut u8, role: u64) -> Result<start::Jump, Fa
         MODE_EXEC => {
             let bases = image::map(&plan)?;
             sys::set_name(&plan.header().comm);
+            trampoline::install();
             let image = stack::build(initial, &plan, &bases)?;
             sys::done(&image, bases.exe);
             Ok(start::Jump { sp: image.sp, entry: bases.start, work })

@@ -1,10 +1,10 @@
 //! The calls that the loader makes, and no others: mmap, munmap, mprotect, prctl, clone, wait4, setpgid,
-//! exit_group and the three private ones.
+//! exit_group and the private ones.
 
 use core::arch::asm;
 
 use crate::Failure;
-use crate::protocol::{INIT_EVENT, LOADER_DONE, LOADER_INFO, MAX_PLAN_LEN, OUTCOME_OK};
+use crate::protocol::{INIT_EVENT, LOADER_DONE, LOADER_INFO, MAX_PLAN_LEN, OUTCOME_OK, SIGNAL_PAGE};
 use crate::stack::Image;
 
 const SYS_MMAP: u64 = 9;
@@ -76,6 +76,12 @@ pub(crate) fn make_executable(addr: u64, len: u64) -> Result<u64, u64> {
     unsafe { call(SYS_MPROTECT, [addr, len, prot, 0, 0, 0]) }
 }
 
+/// mprotect(2) of finished code.
+pub(crate) fn seal_code(addr: u64, len: u64) -> Result<u64, u64> {
+    // SAFETY: nothing writes there any more.
+    unsafe { call(SYS_MPROTECT, [addr, len, PROT_READ | PROT_EXEC, 0, 0, 0]) }
+}
+
 /// prctl(PR_SET_NAME). A refusal is no reason to stop.
 pub(crate) fn set_name(comm: &[u8; 16]) {
     // SAFETY: the kernel reads 16 bytes of `comm`.
@@ -131,6 +137,12 @@ pub(crate) fn fail(failure: &Failure) -> ! {
     // SAFETY: the supervisor takes numbers and writes nothing.
     let _ = unsafe { call(LOADER_DONE, [failure.step, failure.errno, failure.index, 0, 0, 0]) };
     exit_group(127)
+}
+
+/// The private call `SIGNAL_PAGE`. A refusal leaves the page unused.
+pub(crate) fn signal_page(addr: u64) {
+    // SAFETY: the supervisor writes to the page only, which this program does not look at again.
+    let _ = unsafe { call(SIGNAL_PAGE, [addr, 0, 0, 0, 0, 0]) };
 }
 
 /// The private call `INIT_EVENT`.

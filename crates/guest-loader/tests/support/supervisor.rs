@@ -13,6 +13,7 @@ use std::thread;
 
 use guest_loader::protocol::{
     EVENT_ATTACH, EVENT_STOPPED, INIT_EVENT, LOADER_DONE, LOADER_INFO, OUTCOME_OK, ROLE_INIT_CHILD,
+    SIGNAL_PAGE, SIGNAL_PAGE_TABLE,
 };
 use guest_loader::{LOADER, encode_init};
 
@@ -37,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) arguments: Vec<u8>,
     /// The first three arguments of a `LOADER_DONE` that reports a failure.
     pub(crate) failure: Option<[u64; 3]>,
+    /// Address and code of the last signal page.
+    pub(crate) signal_page: Option<(u64, Vec<u8>)>,
     /// Event and raw status of each `INIT_EVENT`.
     pub(crate) events: Vec<(u64, u64)>,
 }
@@ -96,6 +99,11 @@ fn serve(guest: &Guest<'_>, listener: &OwnedFd, mut child: Child, stdout: &Owned
             }
             LOADER_DONE => {
                 outcome.failure = Some([args[0], args[1], args[2]]);
+                0
+            }
+            SIGNAL_PAGE => {
+                outcome.signal_page = Some((args[0], peek(pid, args[0], SIGNAL_PAGE_TABLE as usize)));
+                poke(pid, args[0] + SIGNAL_PAGE_TABLE, &[0; SIGNAL_PAGE_TABLE as usize]);
                 0
             }
             INIT_EVENT => {

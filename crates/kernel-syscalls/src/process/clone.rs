@@ -79,6 +79,7 @@ pub(crate) fn sys_clone(
         }
     }
     match made {
+        Made::Process if flags & CLONE_VM != 0 => cx.prepare_vfork(),
         Made::Process => cx.prepare_fork(),
         Made::Thread => {}
     }
@@ -93,7 +94,7 @@ pub(crate) fn sys_fork(cx: &Cx) -> SysResult<Outcome> {
 
 /// vfork(2): the host suspends the caller until the child has executed or exited.
 pub(crate) fn sys_vfork(cx: &Cx) -> SysResult<Outcome> {
-    cx.prepare_fork();
+    cx.prepare_vfork();
     Ok(Outcome::Continue)
 }
 

@@ -9,7 +9,7 @@ use abi_linux::raw::general::{__NR_execveat, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW}
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserCStr;
-use kernel_task::exec::{ExecTarget};
+use kernel_task::exec::ExecTarget;
 use kernel_vfs::inode::FileKind;
 use kernel_vfs::walk::WalkFlags;
 

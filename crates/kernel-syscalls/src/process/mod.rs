@@ -13,6 +13,6 @@ use kernel_base::user::TASK_SIZE;
 
 /// A pointer that the host will read or write itself: it must be the guest's own. Null is let through, as
 /// the host answers EFAULT or takes it as "none".
-fn check_pointer(addr: u64) -> SysResult<()> {
+pub(crate) fn check_pointer(addr: u64) -> SysResult<()> {
     if addr < TASK_SIZE { Ok(()) } else { Err(Errno::EFAULT) }
 }

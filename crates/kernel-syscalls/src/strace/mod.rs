@@ -67,6 +67,9 @@ impl Printer<'_> {
     fn arguments(&mut self, row: &Syscall) {
         self.out.push('(');
         for (at, arg) in row.args.iter().enumerate() {
+            if arg.ty == Ty::Hidden {
+                break;
+            }
             if arg.ty == Ty::Octal
                 && at > 0
                 && self.mode_is_unused(row.args.get(at - 1).map(|a| a.ty), at - 1)

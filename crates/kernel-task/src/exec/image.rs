@@ -11,6 +11,7 @@ use kernel_vfs::path::Path;
 use platform_api::ProcFile;
 
 use crate::process::Process;
+use crate::signal_actions::SignalPage;
 use crate::task::Task;
 
 /// Most bytes of the host's auxiliary vector.
@@ -192,6 +193,7 @@ impl Task {
             file.flush(self);
         }
         process.mapped_fds.lock().clear();
+        process.signal_actions.lock().reset();
         process.set_credentials(exec.credentials.clone());
         process.did_exec.store(true, Ordering::Relaxed);
         process.dumpable.store(1, Ordering::Relaxed);
@@ -210,6 +212,16 @@ impl Task {
         drop(state);
         drop(loaded);
         let _ = self.process.image.read().layout.set(layout);
+        Ok(())
+    }
+
+    /// The loader says where it put the signal page.
+    pub fn set_signal_page(&self, page: SignalPage) -> SysResult<()> {
+        let state = self.process.exec.lock();
+        if !matches!(&*state, ExecState::Loading(_)) {
+            return Err(Errno::EPERM);
+        }
+        self.process.signal_actions.lock().set_page(page);
         Ok(())
     }
 

@@ -72,5 +72,6 @@ fn value(word: &str, set: Option<&Names>) -> anyhow::Result<u64> {
     if let Some(value) = set.and_then(|set| set.value_of(word)) {
         return Ok(value);
     }
-    word.parse().with_context(|| format!("{word} is neither a flag of this argument nor a number"))
+    let number = word.strip_prefix("0x").map_or_else(|| word.parse(), |hex| u64::from_str_radix(hex, 16));
+    number.with_context(|| format!("{word} is neither a flag of this argument nor a number"))
 }

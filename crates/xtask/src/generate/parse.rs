@@ -218,6 +218,7 @@ fn simple_type(word: &str) -> anyhow::Result<Ty> {
         "uint" => Ty::Uint,
         "long" => Ty::Long,
         "ulong" => Ty::Ulong,
+        "hidden" => Ty::Hidden,
         "size" => Ty::Size,
         "off" => Ty::Off,
         "octal" => Ty::Octal,

@@ -1,0 +1,196 @@
+//! Handlers without SA_RESTART.
+//!
+//! A signal that comes before the supervisor has received a call aborts the call with ERESTARTSYS
+//! (seccomp_unotify(2) protects a thread from then on only), and under a handler without SA_RESTART the guest
+//! would see EINTR from calls such as stat(2) that never give it. So on the host every handler has SA_RESTART. Where the
+//! guest did not ask for it, [`SignalActions`] keeps what it asked for, and the calls that a signal has to interrupt are
+//! told apart: those parked in the supervisor by [`Process::interrupts_call`], those that the host performs
+//! (wait4, waitid, futex) by a stub in the guest, through which the host calls the handler.
+//!
+//! The stub, its table of handlers and room for the changed `struct kernel_sigaction`s are the [`SignalPage`],
+//! which the loader makes. It is the guest's memory: whatever the guest does to it, it does to itself.
+
+use std::collections::BTreeMap;
+
+use abi_linux::signal::{Action, NSIG, SigSet, Signal};
+use abi_linux::{Errno, SysResult};
+use guest_loader::protocol::{SIGNAL_PAGE_ACTIONS, SIGNAL_PAGE_LEN, SIGNAL_PAGE_TABLE};
+use kernel_base::user::{TASK_SIZE, UserRef};
+use platform_api::SignalState;
+
+use crate::fork::ChildMemory;
+use crate::process::Process;
+use crate::task::Task;
+
+/// Where the loader put the stub and its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalPage(u64);
+
+impl SignalPage {
+    /// From an address that a guest alleges.
+    pub fn new(addr: u64) -> SysResult<Self> {
+        const PAGE_SIZE: u64 = 4096;
+        let fits = addr != 0 && addr.is_multiple_of(PAGE_SIZE) && addr < TASK_SIZE - SIGNAL_PAGE_LEN;
+        if fits { Ok(Self(addr)) } else { Err(Errno::EINVAL) }
+    }
+
+    fn handler(self, signal: Signal) -> UserRef<u64> {
+        UserRef::new(self.0 + SIGNAL_PAGE_TABLE + 8 * u64::from(signal.raw().unsigned_abs()))
+    }
+
+    fn action(self, signal: Signal) -> UserRef<Action> {
+        let index = u64::from(signal.raw().unsigned_abs() - 1);
+        UserRef::new(self.0 + SIGNAL_PAGE_ACTIONS + size_of::<Action>() as u64 * index)
+    }
+}
+
+/// What a process asked for where the host has something else.
+#[derive(Default)]
+pub(crate) struct SignalActions {
+    page: Option<SignalPage>,
+    /// The memory is the parent's, which uses the table.
+    borrowed: bool,
+    /// As the guest installed them; every one [`Action::interrupts`].
+    interrupting: BTreeMap<Signal, Action>,
+}
+
+impl SignalActions {
+    pub(crate) fn inherited(&self, memory: ChildMemory) -> Self {
+        let borrowed = self.borrowed || memory == ChildMemory::Shared;
+        Self { page: self.page, borrowed, interrupting: self.interrupting.clone() }
+    }
+
+    /// The host's exec has reset the handlers, and the memory is new.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn set_page(&mut self, page: SignalPage) {
+        *self = Self { page: Some(page), ..Self::default() };
+    }
+}
+
+impl Task {
+    /// The present action of a signal where the host has another one.
+    #[must_use]
+    pub fn interrupting_action(&self, signal: Signal) -> Option<Action> {
+        let action = self.process.signal_actions.lock().interrupting.get(&signal).copied()?;
+        // A handler that is called once may have been.
+        let used = action.flags & Action::RESET_HAND != 0
+            && self
+                .kernel()
+                .platform
+                .signal_state(self.tid)
+                .is_ok_and(|state| !state.caught.contains(signal));
+        Some(if used { Action { handler: Action::DEFAULT, ..action } } else { action })
+    }
+
+    /// The host is about to have the action that the guest asks for.
+    pub fn forget_interrupting_action(&self, signal: Signal) {
+        self.process.signal_actions.lock().interrupting.remove(&signal);
+    }
+
+    /// Prepares the installation of an action in the signal page: the address of what the host is to be given.
+    /// `None` without a page: the host gets the guest's own.
+    pub fn stage_action(&self, signal: Signal, asked: Action) -> Option<u64> {
+        let (page, borrowed) = {
+            let actions = self.process.signal_actions.lock();
+            (actions.page?, actions.borrowed)
+        };
+        let slot = page.action(signal);
+        let mut staged = asked;
+        if asked.interrupts() {
+            staged.flags |= Action::RESTART;
+            // The stub would call this handler in the parent, too.
+            if !borrowed {
+                self.mem().write(page.handler(signal), &asked.handler).ok()?;
+                staged.handler = page.0;
+            }
+        }
+        self.mem().write(slot, &staged).ok()?;
+        let mut actions = self.process.signal_actions.lock();
+        if asked.interrupts() {
+            actions.interrupting.insert(signal, asked.kept());
+        } else {
+            actions.interrupting.remove(&signal);
+        }
+        Some(slot.addr())
+    }
+}
+
+impl Process {
+    /// Whether the first handler that a thread with these signals will run interrupts the call it waits in.
+    pub(crate) fn interrupts_call(&self, state: &SignalState) -> bool {
+        let actions = self.signal_actions.lock();
+        if actions.interrupting.is_empty() {
+            return false;
+        }
+        let first = first_caught(state);
+        first.and_then(|signal| actions.interrupting.get(&signal)).is_some()
+    }
+}
+
+/// The first signal with a handler in the order in which the host takes them (Linux v6.18 kernel/signal.c:
+/// dequeue_signal, next_signal): the thread's own, then the process's; in each, faults, then by number.
+fn first_caught(state: &SignalState) -> Option<Signal> {
+    const SYNCHRONOUS: u64 = Signal::SIGSEGV.bit().0
+        | Signal::SIGBUS.bit().0
+        | Signal::SIGILL.bit().0
+        | Signal::SIGTRAP.bit().0
+        | Signal::SIGFPE.bit().0
+        | Signal::SIGSYS.bit().0;
+    let own = state.deliverable(state.pending).0 & state.caught.0;
+    let shared = state.deliverable(state.shared_pending).0 & state.caught.0;
+    [own & SYNCHRONOUS, own, shared & SYNCHRONOUS, shared].into_iter().map(SigSet).find_map(lowest)
+}
+
+fn lowest(set: SigSet) -> Option<Signal> {
+    (1..=i32::from(NSIG)).filter_map(Signal::new).find(|&signal| set.contains(signal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SignalPage, first_caught};
+    use abi_linux::signal::{SigSet, Signal};
+    use platform_api::SignalState;
+
+    fn set(signals: &[Signal]) -> SigSet {
+        SigSet(signals.iter().fold(0, |all, signal| all | signal.bit().0))
+    }
+
+    #[test]
+    fn own_signals_come_before_the_process_s_and_faults_before_others() {
+        let caught = SigSet(u64::MAX);
+        let first = |own: &[Signal], shared: &[Signal]| {
+            first_caught(&SignalState {
+                pending: set(own),
+                shared_pending: set(shared),
+                caught,
+                ..Default::default()
+            })
+        };
+        assert_eq!(first(&[], &[]), None);
+        assert_eq!(first(&[Signal::SIGUSR2, Signal::SIGUSR1], &[Signal::SIGHUP]), Some(Signal::SIGUSR1));
+        assert_eq!(first(&[Signal::SIGINT, Signal::SIGSEGV], &[]), Some(Signal::SIGSEGV));
+        assert_eq!(first(&[], &[Signal::SIGHUP, Signal::SIGTRAP]), Some(Signal::SIGTRAP));
+    }
+
+    #[test]
+    fn blocked_and_uncaught_signals_do_not_count() {
+        let state = SignalState {
+            pending: set(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]),
+            blocked: set(&[Signal::SIGHUP]),
+            caught: set(&[Signal::SIGHUP, Signal::SIGTERM]),
+            ..Default::default()
+        };
+        assert_eq!(first_caught(&state), Some(Signal::SIGTERM));
+    }
+
+    #[test]
+    fn signal_page_is_whole_pages_of_the_guest() {
+        assert!(SignalPage::new(0x7fff_0000_0000).is_ok());
+        for bad in [0, 0x1001, 0x7fff_ffff_e000, u64::MAX & !4095] {
+            assert!(SignalPage::new(bad).is_err(), "{bad:#x}");
+        }
+    }
+}

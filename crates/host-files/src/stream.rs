@@ -11,6 +11,7 @@ use abi_linux::{Errno, SysResult};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{read, write};
+use rustix::pipe::fcntl_getpipe_size;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::errno;
@@ -129,6 +130,16 @@ impl Stream {
     /// The host's position.
     pub fn position(&self) -> SysResult<u64> {
         rustix::fs::tell(&self.fd).map_err(errno)
+    }
+
+    /// How much a pipe holds (F_GETPIPE_SZ); EBADF for anything else.
+    pub fn pipe_capacity(&self) -> SysResult<usize> {
+        if self.kind == StreamKind::Pipe { fcntl_getpipe_size(&self.fd).map_err(errno) } else { Err(Errno::EBADF) }
+    }
+
+    /// Cuts a regular file (O_TRUNC of a reopened standard descriptor).
+    pub fn truncate(&self, size: u64) -> SysResult<()> {
+        rustix::fs::ftruncate(&self.fd, size).map_err(errno)
     }
 
     /// What it is ready for, now.

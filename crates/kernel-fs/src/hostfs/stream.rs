@@ -12,7 +12,7 @@ use kernel_base::sync::Mutex;
 use kernel_base::wait::WaitQueue;
 use kernel_vfs::anon::{AnonKind, anon_path};
 use kernel_vfs::file::{File, FileOps, Io, Whence};
-use kernel_vfs::inode::{FileKind, Inode, Metadata};
+use kernel_vfs::inode::{FileKind, Inode, Metadata, SetAttributes};
 use platform_api::{Platform, ReadyListener, WatchId};
 
 use super::inode::metadata_of;
@@ -73,6 +73,11 @@ pub fn open_stream(fd: OwnedFd, text: &[u8], platform: &Arc<dyn Platform>) -> Sy
 }
 
 struct StreamOps(Arc<HostStream>);
+
+/// F_GETPIPE_SZ of a standard stream; EBADF for what is none, or no pipe.
+pub fn pipe_capacity(ops: &dyn FileOps) -> SysResult<usize> {
+    ops.as_any().downcast_ref::<StreamOps>().ok_or(Errno::EBADF)?.0.stream.pipe_capacity()
+}
 
 impl HostStream {
     fn is_seekable(&self) -> bool {
@@ -188,6 +193,16 @@ impl Inode for StreamInode {
         let stat = self.ops.0.stream.stat()?;
         // The host's device numbers mean nothing to the guest.
         Ok(metadata_of(&stat, 0))
+    }
+
+    /// Only the size of a regular file: reopening with O_TRUNC.
+    fn set_attributes(&self, change: &SetAttributes) -> SysResult<()> {
+        match *change {
+            SetAttributes { size: Some(size), mode: None, uid: None, gid: None, .. } if self.ops.0.is_seekable() => {
+                self.ops.0.stream.truncate(size)
+            }
+            _ => Err(Errno::EPERM),
+        }
     }
 
     /// Opening /proc/self/fd/1 gives another open file on the same stream.

@@ -10,6 +10,7 @@ use abi_linux::raw::general::{
 };
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
+use kernel_fs::hostfs::stream;
 use kernel_fs::pipe::PipeEnd;
 use kernel_vfs::file::File;
 use kernel_vfs::permission;
@@ -30,7 +31,7 @@ pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i
     match op {
         F_GETLK | F_OFD_GETLK => lock::get(cx, &file, op, arg).map(|()| 0),
         F_SETLK | F_OFD_SETLK | F_SETLKW | F_OFD_SETLKW => lock::set(cx, &file, op, arg).await.map(|()| 0),
-        F_GETPIPE_SZ => pipe_of(&file)?.capacity().try_into().map_err(|_| Errno::EOVERFLOW),
+        F_GETPIPE_SZ => pipe_capacity(&file)?.try_into().map_err(|_| Errno::EOVERFLOW),
         F_SETPIPE_SZ => {
             let wanted = u64::from(arg as u32);
             pipe_of(&file)?.set_capacity(wanted)?.try_into().map_err(|_| Errno::EOVERFLOW)
@@ -74,6 +75,10 @@ fn on_file(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<i64> {
 
 fn pipe_of(file: &File) -> SysResult<&PipeEnd> {
     file.ops.as_any().downcast_ref().ok_or(Errno::EBADF)
+}
+
+fn pipe_capacity(file: &File) -> SysResult<usize> {
+    pipe_of(file).map(PipeEnd::capacity).or_else(|_| stream::pipe_capacity(&*file.ops))
 }
 
 /// F_SETFL; O_NOATIME is for the owner alone.

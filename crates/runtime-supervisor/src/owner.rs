@@ -23,8 +23,8 @@ impl ContainerEvents for Owner {
     fn attached(&self, pid: i32) {
         self.jobs.attached(pid);
     }
-    fn stopped(&self, pid: i32, _signal: i32) {
-        self.jobs.stopped(pid);
+    fn stopped(&self, pid: i32, signal: i32) {
+        self.jobs.stopped(pid, signal);
     }
     fn continued(&self, _pid: i32) {}
     fn session_ended(&self, sid: i32) {

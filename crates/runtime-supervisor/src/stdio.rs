@@ -1,5 +1,5 @@
 //! Standard input, output and error of the first process: the host's own streams, or the container's
-//! terminal where the user's standard input is one.
+//! terminal in place of those that are the user's terminal.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use rustix::termios::isatty;
 use crate::error::Error;
 use crate::launch::TERMINAL_FLAGS;
 use crate::registry::Tree;
-use crate::terminal::INIT_SESSION;
+use crate::terminal::{INIT_SESSION, has_terminal};
 
 /// The three streams by their descriptor numbers.
 fn streams() -> [(&'static str, BorrowedFd<'static>); 3] {
@@ -27,14 +27,19 @@ fn streams() -> [(&'static str, BorrowedFd<'static>); 3] {
 }
 
 /// Fills descriptors 0, 1 and 2. With a terminal, returns the supervisor's side of it.
-pub(crate) fn install(spec: &ContainerSpec, tree: &Tree, task: &Task) -> Result<Option<Arc<PtyMaster>>, Error> {
-    let has_terminal = spec.terminal && isatty(stdio::stdin());
+pub(crate) fn install(
+    spec: &ContainerSpec,
+    tree: &Tree,
+    task: &Task,
+) -> Result<Option<Arc<PtyMaster>>, Error> {
+    let has_terminal = spec.terminal && has_terminal();
     let terminal = if has_terminal { Some(open_terminal(tree, task)) } else { None };
     let terminal = terminal.transpose().map_err(|errno| Error::Stdio { name: "input", errno })?;
     for (number, (name, fd)) in streams().into_iter().enumerate() {
         let failed = |errno| Error::Stdio { name, errno };
         let file = match &terminal {
-            Some((_, slave)) if isatty(fd) => Arc::clone(slave),
+            // An OCI container with a terminal has nothing else.
+            Some((_, slave)) if !spec.init || isatty(fd) => Arc::clone(slave),
             _ => host_stream(fd, number, task).map_err(failed)?,
         };
         task.process.files.replace(Fd(number as i32), file, false, 3).map_err(failed)?;
@@ -54,6 +59,7 @@ fn open_terminal(tree: &Tree, task: &Task) -> SysResult<(Arc<PtyMaster>, Arc<Fil
     tree.console.set(master.pty());
     tree.devpts.adopt(&master, task.process.credentials().fsuid, task.now_realtime_ns());
     let path = format!("/dev/pts/{}", master.pty().index());
-    let slave = task.with_walk(|walk| walk.open(None, path.as_bytes(), TERMINAL_FLAGS, 0, WalkFlags::empty()))?;
+    let slave =
+        task.with_walk(|walk| walk.open(None, path.as_bytes(), TERMINAL_FLAGS, 0, WalkFlags::empty()))?;
     Ok((Arc::new(master), slave))
 }

@@ -78,6 +78,7 @@ fn attributes(pty: &Arc<Pty>, side: Side, who: &dyn Caller, cmd: u32, arg: u64) 
                 }
                 state.set_termios(&wanted);
             });
+            pty.demand();
         }
     }
     Ok(0)

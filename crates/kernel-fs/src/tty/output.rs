@@ -43,6 +43,11 @@ impl Output {
         self.ready.len()
     }
 
+    /// Whether nothing waits, not even echoes.
+    pub(super) fn is_drained(&self) -> bool {
+        self.ready.is_empty() && self.held.is_empty()
+    }
+
     /// Free bytes for a writer (tty_write_room).
     pub(super) fn room(&self) -> usize {
         if self.stopped || !self.held.is_empty() { 0 } else { OUTPUT_LIMIT.saturating_sub(self.ready.len()) }

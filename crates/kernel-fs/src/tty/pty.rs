@@ -7,13 +7,13 @@
 //! Lock order: `Pty.state` is a leaf. Signals are raised and waiters woken after it is released.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use abi_linux::fs::Events;
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::sync::Mutex;
-use kernel_base::wait::WaitQueue;
+use kernel_base::wait::{Listener, WaitQueue};
 
 use super::input::{Effects, Input};
 use super::output::Output;
@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) slave_closed: bool,
     /// The master is gone: nothing works any more.
     pub(super) hung_up: bool,
+    /// Programs' output goes to the master as it is: a terminal behind it does the processing.
+    pub(super) passes_output: bool,
 }
 
 /// Both sides of a pty.
@@ -63,6 +65,8 @@ pub struct Pty {
     pub(super) state: Mutex<State>,
     pub(super) slave_queue: WaitQueue,
     pub(super) master_queue: WaitQueue,
+    /// Told when a program wants input or changes the attributes.
+    demand: OnceLock<Arc<dyn Listener>>,
 }
 
 impl State {
@@ -125,7 +129,15 @@ impl Pty {
     pub(super) fn new(index: u32, terminals: Weak<Terminals>, signals: Arc<dyn SessionSignals>) -> Arc<Self> {
         let state = Mutex::new(State { locked: true, ..State::default() });
         let (slave_queue, master_queue) = (WaitQueue::new(), WaitQueue::new());
-        Arc::new(Self { index, terminals, signals, state, slave_queue, master_queue })
+        let demand = OnceLock::new();
+        Arc::new(Self { index, terminals, signals, state, slave_queue, master_queue, demand })
+    }
+
+    /// A program wants input, or the attributes to be its own. Called with no lock held.
+    pub(super) fn demand(&self) {
+        if let Some(listener) = self.demand.get() {
+            listener.notify(READABLE);
+        }
     }
 
     /// Its number in /dev/pts.
@@ -267,6 +279,33 @@ impl PtyMaster {
             state.pending.extend(&bytes[..taken]);
             taken
         })
+    }
+
+    /// Tells `listener` when a program looks for input in vain or changes the attributes; once.
+    pub fn on_demand(&self, listener: Arc<dyn Listener>) {
+        let _ = self.pty.demand.set(listener);
+    }
+
+    /// Whether programs' output comes here unprocessed, because a terminal behind it does that. Refused
+    /// (false) while output of the other kind is left.
+    pub fn pass_output(&self, passes: bool) -> bool {
+        let mut state = self.pty.state.lock();
+        let empty = state.output.is_drained();
+        if empty {
+            state.passes_output = passes;
+        }
+        empty
+    }
+
+    /// Whether ^S or TCOOFF holds output back.
+    #[must_use]
+    pub fn is_output_stopped(&self) -> bool {
+        self.pty.state.lock().output.stopped
+    }
+
+    /// The user's terminal is gone: so is this one.
+    pub fn hang_up(&self) {
+        self.pty.hang_up();
     }
 
     /// Takes output, 0 when there is none now.

@@ -18,7 +18,7 @@ use kernel_vfs::file::{FileOps, Io};
 use super::input::Input;
 use super::ioctl::{self, Side};
 use super::pty::{Pty, READABLE, WRITABLE};
-use super::termios::{EXTPROC, ICANON, TOSTOP, Termios, VMIN, VTIME};
+use super::termios::{EXTPROC, ICANON, OPOST, TOSTOP, Termios, VMIN, VTIME};
 
 /// What is left of a terminal that was hung up (hung_up_tty_poll).
 const HUNG_UP: Events = Events::IN
@@ -190,7 +190,10 @@ impl FileOps for SlaveFile {
         if !state.input.is_available(&termios, needed) {
             // MIN = 0 and TIME = 0 never waits and never fails.
             let polls = !termios.local(ICANON) && termios.c_cc[VMIN] == 0 && termios.c_cc[VTIME] == 0;
-            return if polls || state.hung_up { Ok(0) } else { Err(Errno::EAGAIN) };
+            let answer = if polls || state.hung_up { Ok(0) } else { Err(Errno::EAGAIN) };
+            drop(state);
+            self.pty.demand();
+            return answer;
         }
         let got = if line { state.input.read_line(buf) } else { state.input.read_raw(buf) };
         drop(state);
@@ -211,7 +214,10 @@ impl FileOps for SlaveFile {
             self.pty.check_change(io.who, Signal::SIGTTOU)?;
         }
         let done = self.pty.with(|state| {
-            let termios = state.termios;
+            let mut termios = state.termios;
+            if state.passes_output {
+                termios.c_oflag &= !OPOST;
+            }
             state.output.write(buf, &termios)
         });
         if done == 0 && !buf.is_empty() { Err(Errno::EAGAIN) } else { Ok((done, 0)) }
@@ -232,6 +238,10 @@ impl FileOps for SlaveFile {
         }
         if state.output.room() > 0 {
             events |= WRITABLE;
+        }
+        drop(state);
+        if !events.contains(READABLE) {
+            self.pty.demand();
         }
         events
     }

@@ -11,6 +11,7 @@ use abi_linux::raw::ioctl::{
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::sync::Mutex;
+use kernel_base::wait::Listener;
 use kernel_vfs::file::FileOps;
 
 use super::termios::{TOSTOP, Termios, WindowSize};
@@ -46,6 +47,15 @@ impl SessionSignals for Recorder {
             20 => Some(20),
             _ => None,
         }
+    }
+}
+
+/// Counts what it is told.
+struct Count(Mutex<u32>);
+
+impl Listener for Count {
+    fn notify(&self, _events: Events) {
+        *self.0.lock() += 1;
     }
 }
 
@@ -283,12 +293,6 @@ fn timed_reads_wait_for_the_time_or_the_bytes() {
 
 #[test]
 fn vain_write_wakes_no_writer() {
-    struct Count(Mutex<u32>);
-    impl kernel_base::wait::Listener for Count {
-        fn notify(&self, _events: Events) {
-            *self.0.lock() += 1;
-        }
-    }
     let bed = bed();
     let line = [b'x'; 1000];
     while bed.slave.write(bed.leader.io(), &line).is_ok_and(|(done, _)| done == line.len()) {}
@@ -302,4 +306,29 @@ fn vain_write_wakes_no_writer() {
     bed.master().take_output(&mut [0]);
     assert_eq!(*woken.0.lock(), 1);
     assert_eq!(bed.slave.write(bed.leader.io(), b"\n"), Ok((1, 0)));
+}
+
+#[test]
+fn demand_is_told_and_output_passes_unprocessed() {
+    let bed = bed();
+    let told = Arc::new(Count(Mutex::new(0)));
+    bed.master().on_demand(Arc::<Count>::clone(&told));
+    assert!(bed.master().pass_output(true));
+    bed.slave.write(bed.leader.io(), b"a\n").unwrap();
+    assert_eq!(*told.0.lock(), 0, "output wants nothing");
+    assert!(!bed.master().pass_output(false), "what was written must leave first");
+    let mut buf = [0; 9];
+    assert_eq!(bed.master().take_output(&mut buf), 2);
+    assert!(bed.master().pass_output(false));
+    bed.slave.write(bed.leader.io(), b"b\n").unwrap();
+    assert_eq!(bed.master().take_output(&mut buf), 3);
+    assert_eq!(&buf[..3], b"b\r\n");
+    assert_eq!(bed.slave.read(bed.leader.io(), &mut buf), Err(Errno::EAGAIN));
+    assert_eq!(*told.0.lock(), 1);
+    bed.slave.poll();
+    assert_eq!(*told.0.lock(), 2);
+    bed.slave.ioctl(&bed.leader, TCGETS, 0).unwrap();
+    assert_eq!(*told.0.lock(), 2, "looking changes nothing");
+    bed.slave.ioctl(&bed.leader, TCSETS, 0).unwrap();
+    assert_eq!(*told.0.lock(), 3);
 }

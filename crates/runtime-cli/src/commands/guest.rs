@@ -44,7 +44,8 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
         capabilities: [DEFAULT_CAPS, caps, caps, 0, 0],
         no_new_privs: false,
         rlimits: Vec::new(),
-        terminal: stdin_is_terminal(),
+        // Where one of the standard streams is one.
+        terminal: true,
         init: true,
         strict: args.tracing.strict,
     };

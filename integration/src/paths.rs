@@ -32,7 +32,9 @@ pub fn palisade_is_wanted() -> bool {
 
 /// `target/roots`: the root filesystems that tests build once.
 pub fn roots_dir() -> PathBuf {
-    profile_dir().parent().expect("a profile is below target").join("roots")
+    let target = profile_dir().parent().expect("a profile is below target").to_owned();
+    // runc refuses a root whose path has a symbolic link in it.
+    target.canonicalize().expect("it exists: this program is in it").join("roots")
 }
 
 /// The directory of this package's sources.

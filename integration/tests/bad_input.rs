@@ -362,3 +362,146 @@ fn killed_supervisor_takes_everything_with_it() {
     assert!(start.elapsed() < Duration::from_secs(10));
     drop(alone);
 }
+
+fn status_of(arguments: &[&str]) -> i32 {
+    process::run_within(Command::new(paths::palisade()).args(arguments), b"", Duration::from_secs(60)).status
+}
+
+#[test]
+fn statuses_of_failures_are_those_of_env() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    // env(1): 125 for itself, 126 for a command that can't be run, 127 for one that is not found.
+    assert_eq!(status_of(&["do", "--rootfs", "/no/such/root", "--", "true"]), 125);
+    assert_eq!(status_of(&["do", "--no-such-flag"]), 125);
+    assert_eq!(status_of(&["do", "--", "/etc/passwd"]), 126);
+    assert_eq!(status_of(&["do", "--", "/etc"]), 126);
+    assert_eq!(status_of(&["do", "--", "no-such-command"]), 127);
+    assert_eq!(status_of(&["do", "--", "/no/such/command"]), 127);
+}
+
+#[test]
+fn unsupported_fields_are_refused_by_name() {
+    let base = || Bundle::new(&roots::busybox(), &["/bin/true"]);
+    let refuse = |path: &[&str], value: serde_json::Value| {
+        let bundle = base().with(|config| {
+            let mut at = config;
+            for name in path {
+                at = &mut at[*name];
+            }
+            *at = value;
+        });
+        refused_bundle(bundle.path(), &path.join("."));
+    };
+    refuse(&["hooks"], json!({ "prestart": [{ "path": "/bin/true" }] }));
+    refuse(&["linux", "seccomp"], json!({ "defaultAction": "SCMP_ACT_ALLOW" }));
+    refuse(&["linux", "resources", "memory"], json!({ "limit": 1_000_000 }));
+    refuse(&["linux", "resources", "pids"], json!({ "limit": 10 }));
+    refuse(&["linux", "cgroupsPath"], json!("/x"));
+    refuse(&["linux", "sysctl"], json!({ "kernel.msgmax": "1" }));
+    refuse(&["linux", "namespaces"], json!([{ "type": "pid", "path": "/proc/1/ns/pid" }]));
+    refuse(&["linux", "uidMappings"], json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]));
+    refuse(&["process", "apparmorProfile"], json!("some-profile"));
+    refuse(&["process", "oomScoreAdj"], json!(100));
+}
+
+#[test]
+fn failed_starts_leave_no_mount_points() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let root = volume();
+    fs::create_dir(root.path().join("bin")).expect("it is ours");
+    fs::copy(roots::busybox().join("bin/busybox"), root.path().join("bin/busybox")).expect("it is ours");
+    let names = || {
+        let mut names: Vec<_> =
+            fs::read_dir(root.path()).expect("it is ours").flatten().map(|e| e.file_name()).collect();
+        names.sort();
+        names
+    };
+    // Writable: made for the start, and removed when it fails.
+    let bundle =
+        Bundle::new(root.path(), &["/bin/none"]).with(|config| config["root"]["readonly"] = json!(false));
+    refused_bundle(bundle.path(), "/bin/none");
+    assert_eq!(names(), ["bin"]);
+    // Read-only: made in memory.
+    let bundle = Bundle::new(root.path(), &["/bin/busybox", "ls", "/"]);
+    let done = process::run(
+        Command::new(paths::palisade()).args(["run", "--bundle"]).arg(bundle.path()).arg("points"),
+        b"",
+    );
+    assert_eq!((done.stdout.as_str(), done.status), ("bin\ndev\nproc\nsys\ntmp\n", 0), "{done:?}");
+    assert_eq!(names(), ["bin"]);
+}
+
+#[test]
+fn one_of_many_starts_under_one_id_wins() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = HostState::now();
+    let bundle = Bundle::new(&roots::busybox(), &["/bin/sh", "-c", "echo up; sleep 1"]);
+    let start = || {
+        let mut command = Command::new(paths::palisade());
+        command.args(["run", "--bundle"]).arg(bundle.path()).arg("crowd");
+        process::run_within(&mut command, b"", Duration::from_secs(60))
+    };
+    let all: Vec<Finished> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it runs a command")).collect()
+    });
+    assert_eq!(all.iter().filter(|done| done.status == 0 && done.stdout == "up\n").count(), 1, "{all:?}");
+    all.iter().filter(|done| done.status != 0).for_each(|done| assert_one_line(done, "crowd"));
+    before.assert_nothing_left("a crowd");
+    drop(alone);
+}
+
+#[test]
+fn id_of_a_killed_sandbox_is_free_again() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let bundle = Bundle::new(&roots::busybox(), &["/bin/sh", "-c", "echo up; read line"]);
+    for _ in 0..2 {
+        let mut command = Command::new(paths::palisade());
+        command.args(["run", "--bundle"]).arg(bundle.path()).arg("killed");
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut up = [0; 3];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut up).expect("it says so");
+        child.kill().expect("it is ours");
+        child.wait().expect("it is ours");
+    }
+    let mut command = Command::new(paths::palisade());
+    command.args(["run", "--bundle"]).arg(bundle.path()).arg("killed");
+    assert_eq!(process::run(&mut command, b"\n").stdout, "up\n");
+    drop(alone);
+}
+
+#[test]
+fn trace_file_that_cannot_be_made() {
+    refused(&["do", "--strace=/no/such/dir/trace", "--", "true"], "/no/such/dir/trace");
+    refused(&["do", "--strace=/tmp", "--", "true"], "--strace=/tmp");
+}
+
+#[test]
+fn full_and_closed_outputs_are_the_programs_matter() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let palisade = paths::palisade();
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        process::run(command.args(["-c", script]).env("P", &palisade), b"")
+    };
+    let full = shell("$P do -- /bin/echo hi > /dev/full");
+    assert_eq!((full.status, full.stderr.contains("No space left on device")), (1, true), "{full:?}");
+    assert_eq!(shell("$P do -- sh -c 'echo hi; exit 4' >&-").status, 4);
+    assert_eq!(shell("$P do -- sh -c 'read x; exit 5' <&-").status, 5);
+    assert_eq!(shell("$P do -- sh -c 'echo hi >&2; exit 6' 2>&-").status, 6);
+    assert_eq!(shell("$P syscalls > /dev/full").status, 125);
+    assert_eq!(shell("$P syscalls | head -n 1 > /dev/null").stderr, "");
+}

@@ -46,5 +46,6 @@ guests! {
     signals = "guest_signals";
     faults_stops_and_threads = "guest_faults";
     threads = "guest_threads";
+    storms = "guest_storms";
     identity_and_system = "guest_ids";
 }

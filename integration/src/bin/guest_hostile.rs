@@ -1,7 +1,8 @@
-//! Calls every number from 0 to 600 with hostile arguments, from several threads of throw-away children.
+//! Calls every number from 0 to 600, those of private calls of sandboxes, and x32's, with hostile arguments,
+//! from several threads of throw-away children.
 //!
 //! Only for a sandbox: on a host, as root, some of these calls do harm; it refuses to start without the word
-//! `inside`. It asserts nothing about a single answer, except that none is a kernel-internal restart code; the
+//! `inside`. `inside SECONDS [SEED]` makes random calls for so long instead. It asserts nothing about a single answer, except that none is a kernel-internal restart code; the
 //! point is that whoever answers is still there afterwards, which the caller finds out.
 //!
 //! A child whose calls end or block it (exit, pause, munmap of everything) is replaced by one that goes on
@@ -18,6 +19,27 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
 
 const LAST_NUMBER: usize = 600;
+/// Where programs of a sandbox may have private calls, and x32's bit (arch/x86/include/asm/unistd.h).
+const ODD_NUMBERS: [usize; 18] = [
+    1023,
+    1024,
+    1025,
+    1026,
+    1027,
+    1028,
+    1029,
+    1030,
+    4095,
+    0x4000_0000,
+    0x4000_0001,
+    0x4000_003b,
+    0x4000_0208,
+    0x4000_0220,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    usize::MAX,
+];
 const THREADS: usize = 3;
 /// Argument lists for each number: every value everywhere first, then mixtures.
 const ROUNDS: usize = 36;
@@ -30,6 +52,17 @@ const BLOCKED: Duration = Duration::from_millis(120);
 const SKIPPED: &[(i64, usize, &str)] = &[
     (libc::SYS_kill, usize::MAX, "kill(-1) ends this program too"),
     (libc::SYS_rt_sigqueueinfo, usize::MAX, "as kill(-1)"),
+];
+
+/// Calls on other processes, which random ids would find: this program is one of few.
+const OTHERS: [i64; 7] = [
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_prlimit64,
 ];
 
 /// What the children share with their parent.
@@ -48,9 +81,18 @@ fn main() -> ExitCode {
         eprintln!("guest_hostile: only for a sandbox; say `inside` when this is one");
         return ExitCode::FAILURE;
     }
-    let pages = Pages::new();
-    for number in 0..=LAST_NUMBER {
-        torment(number, &pages);
+    let mut pages = Pages::new();
+    let words: Vec<u64> = std::env::args().skip(2).filter_map(|word| word.parse().ok()).collect();
+    if let Some(seconds) = words.first() {
+        let mut seed = words.get(1).copied().unwrap_or(1);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(*seconds) {
+            pages.random = Some(seed);
+            torment(0, &pages);
+            seed += 1;
+        }
+    } else {
+        (0..=LAST_NUMBER).chain(ODD_NUMBERS).for_each(|number| torment(number, &pages));
     }
     let leaks = pages.progress.leaks.load(Ordering::SeqCst);
     if leaks > 0 {
@@ -72,7 +114,27 @@ struct Pages {
     zeros: usize,
     /// A page that may only be read.
     read_only: usize,
+    /// A page of short strings and numbers, to be overwritten by calls.
+    paths: usize,
+    /// With a seed, numbers are random, too.
+    random: Option<u64>,
 }
+
+/// Names that mean something, 64 bytes apart.
+const PATHS: [&str; 12] = [
+    "/tmp/hostile\0",
+    "/tmp\0",
+    "/proc/self/fd/0\0",
+    "/proc/self/mem\0",
+    "/dev/tty\0",
+    "/dev/ptmx\0",
+    "..\0",
+    "\0",
+    "/proc/self\0",
+    "/sys/kernel\0",
+    "/tmp/hostile/x\0",
+    "/bin/true\0",
+];
 
 impl Pages {
     fn new() -> Self {
@@ -86,6 +148,11 @@ impl Pages {
         };
         let shared = map(4096, PROT_READ | PROT_WRITE, MAP_SHARED);
         let pair = map(8192, PROT_NONE, MAP_PRIVATE);
+        let paths = map(4096, PROT_READ | PROT_WRITE, MAP_PRIVATE) as usize;
+        for (n, path) in PATHS.iter().enumerate() {
+            // SAFETY: 64 bytes at n * 64 are in the page, and longer than any of the names.
+            unsafe { std::ptr::copy_nonoverlapping(path.as_ptr(), (paths + n * 64) as *mut u8, path.len()) };
+        }
         // SAFETY: the first page of a mapping of this function's own.
         assert_eq!(unsafe { libc::mprotect(pair, 4096, PROT_READ | PROT_WRITE) }, 0);
         Self {
@@ -93,6 +160,8 @@ impl Pages {
             progress: unsafe { &*shared.cast::<Progress>() },
             zeros: pair as usize,
             read_only: map(4096, PROT_READ, MAP_PRIVATE) as usize,
+            paths,
+            random: None,
         }
     }
 
@@ -113,6 +182,32 @@ impl Pages {
             4096,
         ];
         values[choice % values.len()]
+    }
+
+    /// A random call: mostly small numbers and pointers that lead somewhere.
+    fn random_call(&self, seed: u64, round: usize) -> (usize, [usize; 6]) {
+        let mut state = seed.wrapping_mul(1000).wrapping_add(round as u64) ^ 0x9e37_79b9_7f4a_7c15;
+        let mut next = move || {
+            // splitmix64
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ (mixed >> 31)) as usize
+        };
+        let number = next() % 470;
+        let arguments = std::array::from_fn(|_| {
+            let value = next();
+            match next() % 8 {
+                0 | 1 => value % 8,
+                2 => self.paths + (value % PATHS.len()) * 64,
+                3 => self.zeros + value % 4096,
+                4 => 1 << (value % 64),
+                5 => value % 70000,
+                6 => self.value(value),
+                _ => value,
+            }
+        });
+        (number, arguments)
     }
 
     /// The arguments of a round: the same value six times, or a mixture that is the same in every run.
@@ -196,8 +291,16 @@ fn rounds_of(thread: usize, number: usize, pages: &Pages) {
         }
         // Before the call: a child that follows goes on behind it.
         mine.fetch_add(THREADS as u32, Ordering::SeqCst);
-        let arguments = pages.arguments(number, round);
-        if SKIPPED.iter().any(|(call, first, _)| *call as usize == number && *first == arguments[0]) {
+        let (number, arguments) = match pages.random {
+            Some(seed) => pages.random_call(seed, round),
+            None => (number, pages.arguments(number, round)),
+        };
+        let hits_others =
+            pages.random.is_some() && OTHERS.contains(&(number as i64)) && arguments[0] as u32 != 0;
+        let is_skipped = |(call, first, _): &(i64, usize, &str)| {
+            *call as usize == number && *first as u32 == arguments[0] as u32
+        };
+        if hits_others || SKIPPED.iter().any(is_skipped) {
             continue;
         }
         let answer = call(number, arguments);

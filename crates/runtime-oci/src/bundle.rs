@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Capabilities, Capability, PosixRlimitType, Process, Spec};
 use serde_json::Value;
 
+use crate::home;
 use crate::mounts::convert_mount;
 use crate::spec::{ContainerSpec, Rlimit, User};
 use crate::supported;
@@ -68,6 +69,10 @@ fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
     let masked = |paths: &Option<Vec<String>>| absolute_paths("linux.maskedPaths", paths);
     let readonly = |paths: &Option<Vec<String>>| absolute_paths("linux.readonlyPaths", paths);
     let linux = spec.linux().as_ref();
+    let mut env = process.env().clone().unwrap_or_default();
+    if !env.iter().any(|pair| pair.starts_with("HOME=")) {
+        env.push(format!("HOME={}", home::of(&rootfs, process.user().uid())));
+    }
     let bytes = |strings: &[String]| strings.iter().map(|s| s.as_bytes().to_vec()).collect();
     Ok(ContainerSpec {
         rootfs,
@@ -77,7 +82,7 @@ fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
         masked_paths: linux.map_or(Ok(Vec::new()), |linux| masked(linux.masked_paths()))?,
         readonly_paths: linux.map_or(Ok(Vec::new()), |linux| readonly(linux.readonly_paths()))?,
         args: bytes(args),
-        env: process.env().as_deref().map_or_else(Vec::new, bytes),
+        env: bytes(&env),
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         user: convert_user(process)?,
         hostname: spec.hostname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),

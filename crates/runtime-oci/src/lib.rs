@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod home;
 mod mounts;
 mod spec;
 mod state;

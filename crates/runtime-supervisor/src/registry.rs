@@ -191,7 +191,7 @@ impl Assembly<'_> {
         if spec.masked_paths.is_empty() {
             return Ok(());
         }
-        let devices = self.dev("mode=755").map_err(hidden(&b"/dev/null".to_vec()))?;
+        let devices = self.dev("mode=755", "tmpfs").map_err(hidden(&b"/dev/null".to_vec()))?;
         let empty =
             || self.tmpfs("mode=755,size=4k,nr_inodes=1", "tmpfs").map(|tmpfs| tmpfs as Arc<dyn SuperBlock>);
         for path in &spec.masked_paths {
@@ -216,8 +216,8 @@ impl Assembly<'_> {
         Tmpfs::new(options, Arc::clone(&self.kernel.platform), Arc::clone(&self.devices))
     }
 
-    fn dev(&self, data: &str) -> SysResult<Arc<dyn SuperBlock>> {
-        let tmpfs = self.tmpfs(data, "devtmpfs")?;
+    fn dev(&self, data: &str, fs_type: &'static str) -> SysResult<Arc<dyn SuperBlock>> {
+        let tmpfs = self.tmpfs(data, fs_type)?;
         dev::populate(&**tmpfs.root_inode())?;
         Ok(tmpfs)
     }
@@ -234,11 +234,11 @@ impl Assembly<'_> {
                 self.host_dir(source, access, Sharing::Shared)?
             }
             // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
-            MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data)?,
+            MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,
             MountKind::Tmpfs => self.tmpfs(&data, "tmpfs")?,
             MountKind::Mqueue => self.tmpfs("mode=1777", "mqueue")?,
             MountKind::Cgroup => CgroupFs::new(self.kernel, CgroupLimits::default()),
-            MountKind::Devtmpfs => self.dev("mode=755")?,
+            MountKind::Devtmpfs => self.dev("mode=755", "devtmpfs")?,
             MountKind::Devpts => Arc::clone(&self.devpts) as Arc<dyn SuperBlock>,
             MountKind::Sysfs => SysFs::new(self.kernel),
             MountKind::Proc => {

@@ -200,3 +200,118 @@ fn large_output_arrives_whole() {
         assert!(shown.ends_with("19999\r\n20000\r\n"));
     });
 }
+
+/// Runs a dialogue with an interactive bash on the host; `run` stands for what starts a program, nothing or
+/// a sandbox.
+fn on_the_host(talk: impl Fn(&mut Terminal, &str)) {
+    let mut prefixes = vec![String::new()];
+    if paths::palisade_is_wanted() {
+        let command = Runner::Palisade(Sandbox::default()).command::<&str>(&[]);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        prefixes.push(words.join(" "));
+    }
+    for prefix in prefixes {
+        println!("--- {prefix:?}");
+        let mut terminal = Terminal::start(Runner::Native.command(BASH));
+        terminal.type_line("PS1='%''> '");
+        terminal.expect(PROMPT);
+        ask(&mut terminal, &format!("RUN='{prefix}'"));
+        talk(&mut terminal, "$RUN ");
+    }
+}
+
+/// Types a command that shows nothing, and waits until it runs.
+fn start_quietly(terminal: &mut Terminal, line: &str) {
+    terminal.type_line(line);
+    terminal.expect("\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+}
+
+#[test]
+fn control_z_stops_the_program_for_the_shell_outside() {
+    on_the_host(|terminal, run| {
+        for program in ["sleep 1000", "cat", "bash -c 'sleep 1000; echo after'"] {
+            start_quietly(terminal, &format!("{run}{program}"));
+            terminal.type_text("\x1a");
+            terminal.expect("Stopped");
+            terminal.expect(PROMPT);
+            assert_eq!(ask(terminal, "echo $?"), "148\r\n");
+            assert!(ask(terminal, "stty -a").contains("isig icanon iexten echo"));
+            start_quietly(terminal, "fg");
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            terminal.type_text("\x03");
+            terminal.expect(PROMPT);
+            assert_eq!(ask(terminal, "echo $?"), "130\r\n");
+        }
+    });
+}
+
+#[test]
+fn background_program_runs_until_it_reads() {
+    on_the_host(|terminal, run| {
+        ask(terminal, &format!("{run}sleep 0.5 &"));
+        assert!(ask(terminal, "jobs").contains("Running"));
+        assert!(ask(terminal, "wait; echo ended").contains("ended"));
+        ask(terminal, &format!("{run}cat &"));
+        std::thread::sleep(std::time::Duration::from_millis(1000));
+        assert!(ask(terminal, "jobs").contains("Stopped"));
+        start_quietly(terminal, "fg");
+        terminal.type_line("seen");
+        terminal.expect("seen\r\nseen\r\n");
+        terminal.type_text("\x04");
+        terminal.expect(PROMPT);
+    });
+}
+
+#[test]
+fn typed_ahead_stays_for_the_shell_outside() {
+    on_the_host(|terminal, run| {
+        start_quietly(terminal, &format!("{run}sleep 1"));
+        terminal.type_line("echo typed''ahead");
+        terminal.expect("typedahead\r\n");
+        terminal.expect(PROMPT);
+    });
+}
+
+#[test]
+fn terminal_is_used_without_standard_input() {
+    on_the_host(|terminal, run| {
+        assert_eq!(
+            ask(terminal, &format!("echo piped | {run}sh -c 'cat; test -t 1 && echo tty'")),
+            "piped\r\ntty\r\n"
+        );
+        assert_eq!(
+            ask(terminal, &format!("{run}sh -c 'test -t 0 && echo in; test -t 1 || echo out' | cat")),
+            "in\r\nout\r\n"
+        );
+        start_quietly(terminal, &format!("{run}bash -c 'sleep 1000; echo after' </dev/null"));
+        terminal.type_text("\x03");
+        terminal.expect(PROMPT);
+        assert_eq!(ask(terminal, "echo $?"), "130\r\n");
+    });
+}
+
+#[test]
+fn timed_reads_end_with_their_time() {
+    dialogue(|terminal| {
+        let empty = "stty -icanon min 0 time 3; dd count=1 2>/dev/null | wc -c; stty sane";
+        assert_eq!(ask(terminal, empty), "0\r\n");
+        start(terminal, "stty -icanon -echo min 5 time 2; dd count=1 2>/dev/null | wc -c; stty sane");
+        terminal.type_text("ab");
+        terminal.expect("2\r\n");
+        terminal.expect(PROMPT);
+    });
+}
+
+#[test]
+fn output_in_the_background_stops_under_tostop() {
+    dialogue(|terminal| {
+        ask(terminal, "stty tostop; echo shown &");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(ask(terminal, "jobs").contains("Stopped"));
+        terminal.type_line("fg");
+        terminal.expect("shown\r\n");
+        terminal.expect(PROMPT);
+    });
+}

@@ -47,21 +47,15 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         37 => ret(crate::time::sys_alarm(cx, r(a[0]))), // alarm
         38 => ret(crate::time::sys_setitimer(cx, r(a[0]), r(a[1]), r(a[2]))), // setitimer
         39 => ret(crate::ids::sys_getpid(cx)), // getpid
-        41 => crate::stub::counted(cx, Errno::EAFNOSUPPORT), // socket
-        42 => crate::stub::counted(cx, Errno::ENOTSOCK), // connect
-        43 => crate::stub::counted(cx, Errno::ENOTSOCK), // accept
-        44 => crate::stub::counted(cx, Errno::ENOTSOCK), // sendto
-        45 => crate::stub::counted(cx, Errno::ENOTSOCK), // recvfrom
-        46 => crate::stub::counted(cx, Errno::ENOTSOCK), // sendmsg
-        47 => crate::stub::counted(cx, Errno::ENOTSOCK), // recvmsg
-        48 => crate::stub::counted(cx, Errno::ENOTSOCK), // shutdown
-        49 => crate::stub::counted(cx, Errno::ENOTSOCK), // bind
-        50 => crate::stub::counted(cx, Errno::ENOTSOCK), // listen
-        51 => crate::stub::counted(cx, Errno::ENOTSOCK), // getsockname
-        52 => crate::stub::counted(cx, Errno::ENOTSOCK), // getpeername
-        53 => crate::stub::counted(cx, Errno::EAFNOSUPPORT), // socketpair
-        54 => crate::stub::counted(cx, Errno::ENOTSOCK), // setsockopt
-        55 => crate::stub::counted(cx, Errno::ENOTSOCK), // getsockopt
+        41 => ret(crate::net::create::sys_socket(cx, r(a[0]), r(a[1]), r(a[2]))), // socket
+        48 => ret(crate::net::name::sys_shutdown(cx, r(a[0]), r(a[1]))), // shutdown
+        49 => ret(crate::net::name::sys_bind(cx, r(a[0]), r(a[1]), r(a[2]))), // bind
+        50 => ret(crate::net::name::sys_listen(cx, r(a[0]), r(a[1]))), // listen
+        51 => ret(crate::net::name::sys_getsockname(cx, r(a[0]), r(a[1]), r(a[2]))), // getsockname
+        52 => ret(crate::net::name::sys_getpeername(cx, r(a[0]), r(a[1]), r(a[2]))), // getpeername
+        53 => ret(crate::net::create::sys_socketpair(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // socketpair
+        54 => ret(crate::net::option::sys_setsockopt(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // setsockopt
+        55 => ret(crate::net::option::sys_getsockopt(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // getsockopt
         56 => ret(crate::process::clone::sys_clone(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // clone
         57 => ret(crate::process::clone::sys_fork(cx)), // fork
         58 => ret(crate::process::clone::sys_vfork(cx)), // vfork
@@ -283,7 +277,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         285 => ret(crate::file::size::sys_fallocate(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // fallocate
         286 => ret(crate::events::sys_timerfd_settime(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // timerfd_settime
         287 => ret(crate::events::sys_timerfd_gettime(cx, r(a[0]), r(a[1]))), // timerfd_gettime
-        288 => crate::stub::counted(cx, Errno::ENOTSOCK), // accept4
         289 => crate::stub::counted(cx, Errno::ENOSYS), // signalfd4
         290 => ret(crate::events::sys_eventfd2(cx, r(a[0]), r(a[1]))), // eventfd2
         291 => ret(crate::poll::epoll::sys_epoll_create1(cx, r(a[0]))), // epoll_create1
@@ -292,7 +285,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         294 => crate::stub::counted(cx, Errno::ENOSYS), // inotify_init1
         297 => ret(crate::process::kill::sys_rt_tgsigqueueinfo(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // rt_tgsigqueueinfo
         298 => crate::stub::counted(cx, Errno::EPERM), // perf_event_open
-        299 => crate::stub::counted(cx, Errno::ENOTSOCK), // recvmmsg
         300 => crate::stub::counted(cx, Errno::ENOSYS), // fanotify_init
         301 => crate::stub::counted(cx, Errno::ENOSYS), // fanotify_mark
         302 => ret(crate::process::limits::sys_prlimit64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // prlimit64
@@ -300,7 +292,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         304 => crate::stub::counted(cx, Errno::EPERM), // open_by_handle_at
         305 => crate::stub::counted(cx, Errno::EPERM), // clock_adjtime
         306 => ret(crate::io::sync::sys_syncfs(cx, r(a[0]))), // syncfs
-        307 => crate::stub::counted(cx, Errno::ENOTSOCK), // sendmmsg
         308 => crate::stub::counted(cx, Errno::EPERM), // setns
         309 => crate::gate::checked(cx), // getcpu
         310 => crate::stub::counted(cx, Errno::EPERM), // process_vm_readv
@@ -375,7 +366,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
         1027 => ret(crate::loader::sys_signal_page(cx, r(a[0]))), // signal_page
-        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 72 | 73 | 85 | 232 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 295 | 296 | 326 | 327 | 328 | 437 | 441 => return None,
+        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 72 | 73 | 85 | 232 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -396,6 +387,12 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         20 => ret(crate::io::vector::sys_writev(cx, r(a[0]), r(a[1]), r(a[2])).await),
         23 => ret(crate::poll::select::sys_select(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         40 => ret(crate::io::sendfile::sys_sendfile(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        42 => ret(crate::net::name::sys_connect(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        43 => ret(crate::net::create::sys_accept(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        44 => ret(crate::net::send::sys_sendto(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
+        45 => ret(crate::net::receive::sys_recvfrom(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
+        46 => ret(crate::net::send::sys_sendmsg(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        47 => ret(crate::net::receive::sys_recvmsg(cx, r(a[0]), r(a[1]), r(a[2])).await),
         72 => ret(crate::fd::fcntl::sys_fcntl(cx, r(a[0]), r(a[1]), r(a[2])).await),
         73 => ret(crate::fd::lock::sys_flock(cx, r(a[0]), r(a[1])).await),
         85 => ret(crate::file::open::sys_creat(cx, r(a[0]), r(a[1])).await),
@@ -407,8 +404,11 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         276 => ret(crate::io::splice::sys_tee(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         278 => ret(crate::io::splice::sys_vmsplice(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         281 => ret(crate::poll::epoll::sys_epoll_pwait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
+        288 => ret(crate::net::create::sys_accept4(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         295 => ret(crate::io::vector::sys_preadv(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         296 => ret(crate::io::vector::sys_pwritev(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        299 => ret(crate::net::receive::sys_recvmmsg(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        307 => ret(crate::net::send::sys_sendmmsg(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         326 => ret(crate::io::copy::sys_copy_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         327 => ret(crate::io::vector::sys_preadv2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         328 => ret(crate::io::vector::sys_pwritev2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),

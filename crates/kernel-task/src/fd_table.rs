@@ -97,6 +97,12 @@ impl FdTable {
         self.insert_from(file, cloexec, 0, limit)
     }
 
+    /// EMFILE when [`FdTable::insert`] would answer it now: asked before something is consumed for it.
+    pub fn check_room(&self, limit: u64) -> SysResult<()> {
+        let at = self.slots.read().free_from(0);
+        if (at as u64) < limit.min(MAX_FDS as u64) { Ok(()) } else { Err(Errno::EMFILE) }
+    }
+
     /// Puts a file at exactly `fd` (dup2) and returns what was there. EBADF when `fd` is out of range.
     pub fn replace(
         &self,

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use abi_linux::SysResult;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
+use kernel_net::NetNamespace;
 use platform_api::{HostTid, Platform, Restart, Syscall};
 use rustc_hash::FxHashMap;
 
@@ -85,6 +86,8 @@ pub struct Kernel {
     pub memory_files: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// Names of mapped files in memory.
     pub mapped_files: MappedFiles,
+    /// The network namespace; made with the first socket unless the pod has set one.
+    pub net: OnceLock<Arc<NetNamespace>>,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -108,9 +111,16 @@ impl Kernel {
             discovery: Mutex::default(),
             is_finished: AtomicBool::new(false),
             memory_files: OnceLock::new(),
+            net: OnceLock::new(),
             mapped_files: MappedFiles::default(),
             boot_ns,
         })
+    }
+
+    /// The network namespace of its processes.
+    #[must_use]
+    pub fn net(&self) -> &Arc<NetNamespace> {
+        self.net.get_or_init(NetNamespace::new)
     }
 
     /// Says where calls are parked; once.

@@ -10,6 +10,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::user::Pieces;
 use kernel_fs::tty::{self, Operation, SlaveFile};
+use kernel_net::SocketFile;
 use kernel_task::limits::{INFINITY, Resource};
 use kernel_vfs::file::{File, Io};
 use kernel_vfs::inode::FileKind;
@@ -110,7 +111,9 @@ impl<'a> Transfer<'a> {
     async fn read_timed(self, terminal: &SlaveFile) -> SysResult<usize> {
         loop {
             match self.try_read() {
-                Err(Errno::EAGAIN) if self.is_stopped(Operation::Read) => self.cx.park_for_job_control().await,
+                Err(Errno::EAGAIN) if self.is_stopped(Operation::Read) => {
+                    self.cx.park_for_job_control().await
+                }
                 Err(Errno::EAGAIN) => break,
                 result => return result,
             }
@@ -182,6 +185,9 @@ impl<'a> Transfer<'a> {
     /// Writes all of it, waiting where the file makes it wait. What was written before an error or a
     /// signal is the result.
     pub(super) async fn write(&self) -> SysResult<usize> {
+        if let Ok(socket) = SocketFile::of(self.file) {
+            return crate::net::send::write(self.cx, socket.socket(), &self.bytes, self.flags).await;
+        }
         self.check_range()?;
         let chunk = if self.seekable { SCRATCH_LEN } else { STREAM_CHUNK };
         let total = self.bytes.total();

@@ -1,0 +1,21 @@
+//! Sockets: what a family implements, the one kind of open file over it, and AF_UNIX.
+//!
+//! [`socket::Socket`] is a non-blocking object like every open file: an operation answers EAGAIN where Linux
+//! would wait, and wakes its wait queue. Nothing here knows of host sockets; a family is entered in a
+//! [`namespace::NetNamespace`].
+//!
+//! Lock order (outer first): `unix::garbage::Passing.passing` → `unix::names::Names.bound` →
+//! `unix::UnixSocket.state` → `unix::garbage::Passing.registry`. Two sockets are never locked together. Wait
+//! queues are woken, and files dropped, with none of these held.
+#![forbid(unsafe_code)]
+
+pub mod control;
+pub mod file;
+pub mod namespace;
+pub mod options;
+pub mod socket;
+pub mod unix;
+
+pub use file::SocketFile;
+pub use namespace::NetNamespace;
+pub use socket::{MessageFlags, Socket, SocketKind};

@@ -1,0 +1,53 @@
+//! setsockopt(2) and getsockopt(2).
+
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_base::user::UserRef;
+use kernel_net::control::SOL_SOCKET;
+use kernel_net::options::{self, so};
+
+use super::OpenSocket;
+use crate::cx::Cx;
+
+/// Most bytes of an option that are read or written.
+const MOST: usize = 64 * 1024;
+
+/// setsockopt(2).
+pub(crate) fn sys_setsockopt(cx: &Cx, fd: Fd, level: i32, name: i32, at: u64, len: u32) -> SysResult<()> {
+    let open = OpenSocket::get(cx, fd)?;
+    let len = i32::try_from(len).map_err(|_| Errno::EINVAL)? as usize;
+    if level == SOL_SOCKET && len < size_of::<i32>() {
+        return Err(Errno::EINVAL);
+    }
+    // SOL_SOCKET has nothing longer than a timeval.
+    let most = if level == SOL_SOCKET { 16 } else { MOST };
+    let mut value = vec![0; len.min(most)];
+    cx.mem().read_bytes(at, &mut value)?;
+    if level == SOL_SOCKET {
+        options::set(&*open.socket, &*cx.task, name, &value)
+    } else {
+        open.socket.set_option(&*cx.task, level, name, &value)
+    }
+}
+
+/// getsockopt(2).
+pub(crate) fn sys_getsockopt(cx: &Cx, fd: Fd, level: i32, name: i32, at: u64, len_at: u64) -> SysResult<()> {
+    let open = OpenSocket::get(cx, fd)?;
+    let len_at = UserRef::<i32>::new(len_at);
+    let read_len = || usize::try_from(cx.mem().read(len_at)?).map_err(|_| Errno::EINVAL);
+    let (value, wanted) = if level == SOL_SOCKET {
+        let wanted = read_len()?;
+        (options::get(&*open.socket, name, wanted)?, wanted)
+    } else {
+        let wanted = read_len().unwrap_or(0).min(MOST);
+        let value = open.socket.option(&*cx.task, level, name, wanted)?;
+        (value, read_len()?)
+    };
+    if level == SOL_SOCKET && name == so::PEERGROUPS && wanted < value.len() {
+        cx.mem().write(len_at, &(value.len() as i32))?;
+        return Err(Errno::ERANGE);
+    }
+    let given = value.get(..wanted).unwrap_or(&value);
+    cx.mem().write_bytes(at, given)?;
+    cx.mem().write(len_at, &(given.len() as i32))
+}

@@ -1,0 +1,165 @@
+//! sendto(2), sendmsg(2), sendmmsg(2), and write(2) of a socket.
+
+use std::sync::Arc;
+
+use abi_linux::fs::{Events, OpenFlags};
+use abi_linux::{Errno, SysResult};
+use kernel_base::reg::Fd;
+use kernel_base::user::Pieces;
+use kernel_net::socket::{Destination, Outgoing, SendControl};
+use kernel_net::{MessageFlags, Socket};
+
+use super::message::{self, Header, MMSG_SIZE};
+use super::{OpenSocket, Patience, address, of_status, wait};
+use crate::cx::{Cx, SCRATCH_LEN, with_scratch};
+
+/// One message on its way out of the guest.
+struct Sending<'a> {
+    cx: &'a Cx,
+    socket: &'a dyn Socket,
+    bytes: &'a Pieces,
+    address: Option<Vec<u8>>,
+    control: SendControl,
+    flags: MessageFlags,
+}
+
+impl Sending<'_> {
+    fn offer(&mut self, bytes: &[u8]) -> SysResult<usize> {
+        let Self { cx, socket, address, control, flags, .. } = self;
+        let flags = *flags;
+        let who = &*cx.task;
+        match address {
+            Some(address) => cx.with_walk(|walk| {
+                socket.send(who, Outgoing { bytes, to: Some(Destination { address, walk }), flags, control })
+            }),
+            None => socket.send(who, Outgoing { bytes, to: None, flags, control }),
+        }
+    }
+
+    /// Copies `len` bytes from the guest, from `done` on, and offers them.
+    fn attempt(&mut self, done: usize, len: usize) -> SysResult<usize> {
+        let mut fill_and_offer = |buffer: &mut [u8]| {
+            let got = if buffer.is_empty() { 0 } else { self.cx.mem().gather(self.bytes, done, buffer)? };
+            if got < buffer.len() {
+                return Err(Errno::EFAULT);
+            }
+            self.offer(buffer)
+        };
+        if len <= SCRATCH_LEN { with_scratch(len, fill_and_offer) } else { fill_and_offer(&mut vec![0; len]) }
+    }
+
+    async fn message(mut self, patience: Patience, max: usize) -> SysResult<usize> {
+        let total = self.bytes.total();
+        if total > max {
+            // Linux asks whom it is for before how long it is.
+            let has_target = self.address.is_some() || self.socket.peer_name().is_ok();
+            return Err(if has_target { Errno::EMSGSIZE } else { Errno::ENOTCONN });
+        }
+        let (cx, socket) = (self.cx, self.socket);
+        wait(cx, socket, Events::OUT, patience, || self.attempt(0, total)).await
+    }
+
+    async fn stream(mut self, patience: Patience) -> SysResult<usize> {
+        let total = self.bytes.total();
+        let (cx, socket) = (self.cx, self.socket);
+        let mut done = 0;
+        loop {
+            let len = (total - done).min(SCRATCH_LEN);
+            match wait(cx, socket, Events::OUT, patience, || self.attempt(done, len)).await {
+                Ok(sent) => done += sent,
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+            if done >= total {
+                break;
+            }
+            // What comes now is the rest of a message that has begun: no second SIGPIPE's business.
+            self.flags |= MessageFlags::NOSIGNAL;
+            cx.set_progress(done);
+        }
+        cx.set_progress(0);
+        Ok(done)
+    }
+
+    async fn send(self) -> SysResult<usize> {
+        let patience = Patience::of(self.cx, self.flags, self.socket.options().send_timeout_ns());
+        match self.socket.max_message() {
+            Some(max) => self.message(patience, max).await,
+            None => self.stream(patience).await,
+        }
+    }
+}
+
+/// write(2) of a socket.
+pub(crate) async fn write(
+    cx: &Cx,
+    socket: &Arc<dyn Socket>,
+    bytes: &Pieces,
+    status: OpenFlags,
+) -> SysResult<usize> {
+    let (control, flags) = (SendControl::default(), of_status(status));
+    Sending { cx, socket: &**socket, bytes, address: None, control, flags }.send().await
+}
+
+/// sendto(2).
+pub(crate) async fn sys_sendto(
+    cx: &Cx,
+    fd: Fd,
+    buf: u64,
+    len: usize,
+    flags: u32,
+    addr: u64,
+    addr_len: u32,
+) -> SysResult<usize> {
+    let bytes = cx.buffer(buf, len)?;
+    let open = OpenSocket::get(cx, fd)?;
+    let address = if addr == 0 { Vec::new() } else { address::read(cx, addr, addr_len)? };
+    let address = Some(address).filter(|address| !address.is_empty());
+    let (control, flags) = (SendControl::default(), open.flags(flags));
+    Sending { cx, socket: &*open.socket, bytes: &bytes, address, control, flags }.send().await
+}
+
+async fn send_one(cx: &Cx, open: &OpenSocket, at: u64, flags: u32) -> SysResult<usize> {
+    let header = Header::read(cx, at)?;
+    let address = match header.name_len {
+        0 => None,
+        len => Some(address::read(cx, header.name, len)?),
+    };
+    let bytes = header.pieces(cx)?;
+    let control = message::read_control(cx, &*open.socket, &header)?;
+    let flags = open.flags(flags);
+    Sending { cx, socket: &*open.socket, bytes: &bytes, address, control, flags }.send().await
+}
+
+/// sendmsg(2).
+pub(crate) async fn sys_sendmsg(
+    cx: &Cx,
+    fd: Fd,
+    msg: kernel_base::user::UserRef<message::Raw>,
+    flags: u32,
+) -> SysResult<usize> {
+    let open = OpenSocket::get(cx, fd)?;
+    send_one(cx, &open, msg.addr(), flags).await
+}
+
+/// sendmmsg(2).
+pub(crate) async fn sys_sendmmsg(cx: &Cx, fd: Fd, vector: u64, count: u32, flags: u32) -> SysResult<u32> {
+    let open = OpenSocket::get(cx, fd)?;
+    let count = count.min(message::MOST_MESSAGES);
+    let mut sent = 0;
+    while sent < count {
+        let at = vector.checked_add(u64::from(sent) * MMSG_SIZE).ok_or(Errno::EFAULT)?;
+        cx.set_progress(sent as usize);
+        let result = match send_one(cx, &open, at, flags).await {
+            Ok(len) => message::write_len(cx, at, len),
+            Err(errno) => Err(errno),
+        };
+        match result {
+            Ok(()) => sent += 1,
+            Err(errno) if sent == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    cx.set_progress(0);
+    Ok(sent)
+}

@@ -129,6 +129,9 @@ impl<'a> Transfer<'a> {
 
     /// Reads, waiting for the first byte where the file makes it wait.
     pub(super) async fn read(self) -> SysResult<usize> {
+        if let Ok(socket) = SocketFile::of(self.file) {
+            return crate::net::receive::read(self.cx, socket.socket(), &self.bytes, self.flags).await;
+        }
         self.check_range()?;
         if let Some(terminal) = self.timed_terminal() {
             return self.read_timed(terminal).await;

@@ -39,6 +39,7 @@ guests! {
     attributes = "guest_attributes";
     transfers = "guest_transfers";
     splices = "guest_splice";
+    posix_timers = "guest_timers";
     pipes = "guest_pipes";
     waiting = "guest_poll";
     memory_maps = "guest_mmap";

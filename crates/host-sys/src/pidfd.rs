@@ -69,6 +69,14 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> SysResult<()> {
     check_long(ret).map(drop)
 }
 
+/// Queues a signal as rt_sigqueueinfo(2) does, but never to another process that has the id now.
+pub fn queue_signal(pidfd: BorrowedFd<'_>, info: &crate::signal::Info) -> SysResult<()> {
+    let (number, pointer): (_, *const crate::signal::Info) = (pidfd.as_raw_fd(), info);
+    // SAFETY: `pointer` is to 128 live bytes, the size of a siginfo_t, which the kernel reads; the rest are integers.
+    let ret = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, number, info.signo, pointer, 0) };
+    check_long(ret).map(drop)
+}
+
 /// Asks who it is (Linux 6.13; ENOTTY before).
 pub fn info(pidfd: BorrowedFd<'_>) -> SysResult<Info> {
     let mut raw = RawInfo { mask: PIDFD_INFO_PID, ..RawInfo::default() };

@@ -21,6 +21,41 @@ pub fn kill_thread(tgid: i32, tid: i32, signal: i32) -> SysResult<()> {
     check_long(ret).map(drop)
 }
 
+/// siginfo_t of a signal that carries a value: the fields that SI_QUEUE and SI_TIMER share.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Info {
+    pub signo: i32,
+    pub errno: i32,
+    /// Negative: the kernel refuses others from a process.
+    pub code: i32,
+    pub padding: i32,
+    /// si_pid, or si_timerid.
+    pub first: i32,
+    /// si_uid, or si_overrun.
+    pub second: i32,
+    pub value: u64,
+    pub rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<Info>() == size_of::<libc::siginfo_t>());
+
+/// rt_sigqueueinfo(2) to one process.
+pub fn queue_to_process(tgid: i32, info: &Info) -> SysResult<()> {
+    let pointer: *const Info = info;
+    // SAFETY: `pointer` is to 128 live bytes, the size of a siginfo_t, which the kernel reads; the rest are integers.
+    let ret = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, tgid, info.signo, pointer) };
+    check_long(ret).map(drop)
+}
+
+/// rt_tgsigqueueinfo(2).
+pub fn queue_to_thread(tgid: i32, tid: i32, info: &Info) -> SysResult<()> {
+    let pointer: *const Info = info;
+    // SAFETY: as in queue_to_process.
+    let ret = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, tgid, tid, info.signo, pointer) };
+    check_long(ret).map(drop)
+}
+
 /// The calling thread's id.
 #[must_use]
 pub fn own_tid() -> i32 {

@@ -15,8 +15,8 @@ use kernel_vfs::anon::{AnonAttributes, AnonInode, AnonKind, anon_file};
 use kernel_vfs::file::{File, FileOps, Io};
 use kernel_vfs::inode::FileKind;
 use platform_api::{
-    CallId, Clock, HostFile, HostTid, Identity, Platform, ProcFile, Range, ReadyListener, Reply, Restart,
-    SignalState, SignalTarget, Syscall, WatchId,
+    CallId, Clock, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range, ReadyListener, Reply,
+    Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
 };
 
 /// Guest memory from address 0 on, and a clock that stands still until told.
@@ -64,6 +64,9 @@ impl Platform for FakePlatform {
     fn substitute(&self, _call: &Syscall, _nr: i32, _args: [u64; 6]) -> SysResult<()> {
         Err(Errno::ENOSYS)
     }
+    fn perform(&self, _call: &Syscall, _next: &mut dyn FnMut(Performed) -> Step) -> SysResult<()> {
+        Err(Errno::ENOSYS)
+    }
     fn interrupt(&self, _call: &Syscall, _restart: Restart, _certain: bool) -> SysResult<()> {
         Err(Errno::ENOSYS)
     }
@@ -73,10 +76,16 @@ impl Platform for FakePlatform {
     fn children(&self, _tgid: HostTid, _tid: HostTid) -> SysResult<Vec<HostTid>> {
         Ok(Vec::new())
     }
+    fn threads(&self, _tgid: HostTid) -> SysResult<Vec<HostTid>> {
+        Ok(Vec::new())
+    }
     fn signal_state(&self, _tid: HostTid) -> SysResult<SignalState> {
         Ok(SignalState::default())
     }
     fn send_signal(&self, _target: SignalTarget, _signal: Signal) -> SysResult<()> {
+        Ok(())
+    }
+    fn queue_signal(&self, _target: SignalTarget, _signal: Signal, _info: SignalInfo) -> SysResult<()> {
         Ok(())
     }
     fn watch_exit(&self, _tgid: HostTid) -> SysResult<()> {

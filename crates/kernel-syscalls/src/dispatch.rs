@@ -219,11 +219,11 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         219 => crate::gate::checked(cx), // restart_syscall
         220 => crate::stub::counted(cx, Errno::ENOSYS), // semtimedop
         221 => ret(crate::io::sync::sys_fadvise64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // fadvise64
-        222 => crate::stub::counted(cx, Errno::ENOSYS), // timer_create
-        223 => crate::stub::counted(cx, Errno::ENOSYS), // timer_settime
-        224 => crate::stub::counted(cx, Errno::ENOSYS), // timer_gettime
-        225 => crate::stub::counted(cx, Errno::ENOSYS), // timer_getoverrun
-        226 => crate::stub::counted(cx, Errno::ENOSYS), // timer_delete
+        222 => ret(crate::time::posix::sys_timer_create(cx, r(a[0]), r(a[1]), r(a[2]))), // timer_create
+        223 => ret(crate::time::posix::sys_timer_settime(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // timer_settime
+        224 => ret(crate::time::posix::sys_timer_gettime(cx, r(a[0]), r(a[1]))), // timer_gettime
+        225 => ret(crate::time::posix::sys_timer_getoverrun(cx, r(a[0]))), // timer_getoverrun
+        226 => ret(crate::time::posix::sys_timer_delete(cx, r(a[0]))), // timer_delete
         227 => crate::stub::counted(cx, Errno::EPERM), // clock_settime
         228 => crate::gate::checked(cx), // clock_gettime
         229 => crate::gate::checked(cx), // clock_getres

@@ -81,6 +81,7 @@ impl Kernel {
     fn release(&self, process: &Arc<Process>) {
         process.dying.store(true, Ordering::Relaxed);
         process.real_timer.disarm();
+        process.posix_timers.clear();
         let task = process.any_task();
         for file in process.files.remove_all() {
             if let Some(task) = &task {

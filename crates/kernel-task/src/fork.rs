@@ -182,6 +182,27 @@ impl Kernel {
         self.known_task(tid).ok_or(Errno::ESRCH)
     }
 
+    /// The thread of `process` with this id inside the container, known or not.
+    pub fn thread_of(self: &Arc<Self>, process: &Arc<Process>, guest_tid: i32) -> SysResult<Arc<Task>> {
+        let known = |kernel: &Self| {
+            let tasks = kernel.tasks.read();
+            tasks
+                .values()
+                .find(|task| task.guest_tid == guest_tid && Arc::ptr_eq(&task.process, process))
+                .cloned()
+        };
+        if let Some(task) = known(self) {
+            return Ok(task);
+        }
+        for tid in self.platform.threads(process.tgid)? {
+            if self.known_task(tid).is_none() {
+                // One that ended meanwhile is not the one that is looked for.
+                let _ = self.discover(tid);
+            }
+        }
+        known(self).ok_or(Errno::ESRCH)
+    }
+
     fn discover_process(self: &Arc<Self>, identity: Identity) -> SysResult<()> {
         let (parent, snapshot) = self.match_snapshot(&identity)?;
         self.adopt(identity, &parent, snapshot);
@@ -228,7 +249,10 @@ impl Kernel {
             return Ok((parent, snapshot));
         }
         drop(orphans);
-        tracing::warn!(tid = identity.tgid, "child of a killed process has no certain snapshot; killed as well");
+        tracing::warn!(
+            tid = identity.tgid,
+            "child of a killed process has no certain snapshot; killed as well"
+        );
         // Else it would go on with ESRCH for every call, even exit. If it is gone already, all is well.
         let _ = self.platform.send_signal(SignalTarget::Process(identity.tgid), Signal::SIGKILL);
         Err(Errno::ESRCH)

@@ -74,7 +74,7 @@ pub struct Kernel {
     pub events: OnceLock<Arc<dyn ContainerEvents>>,
     parked: OnceLock<Arc<dyn ParkedCalls>>,
     /// Threads by host id; a process is found through its leader's entry in `processes`.
-    tasks: RwLock<TaskMap>,
+    pub(crate) tasks: RwLock<TaskMap>,
     processes: RwLock<FxHashMap<HostTid, Arc<Process>>>,
     by_pid: RwLock<HashMap<i32, Arc<Process>>>,
     pub(crate) orphan_snapshots: Mutex<Vec<ForkSnapshot>>,

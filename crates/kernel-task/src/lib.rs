@@ -21,6 +21,7 @@ pub mod kill;
 pub mod limits;
 pub mod machine;
 pub mod mapped;
+pub mod posix_timer;
 pub mod process;
 pub mod signal_actions;
 pub mod signals;

@@ -15,6 +15,7 @@ use crate::fork::ForkSnapshot;
 use crate::itimer::RealTimer;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
+use crate::posix_timer::PosixTimers;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
 
@@ -61,6 +62,8 @@ pub struct Process {
     pub real_timer: Arc<RealTimer>,
     /// Handlers that the host does not have as the guest installed them.
     pub(crate) signal_actions: Mutex<SignalActions>,
+    /// timer_create(2).
+    pub posix_timers: PosixTimers,
     /// PR_SET_CHILD_SUBREAPER.
     pub child_subreaper: AtomicBool,
     /// Has called execve since its fork (setpgid of a child answers EACCES then).
@@ -110,6 +113,7 @@ impl Process {
             dying: AtomicBool::new(false),
             signal_hint_until: AtomicU64::new(0),
             signal_actions: Mutex::new(from.signal_actions),
+            posix_timers: PosixTimers::default(),
             child_subreaper: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),

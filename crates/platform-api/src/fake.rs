@@ -12,8 +12,8 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 
 use crate::{
-    CallId, Clock, HostFile, HostTid, Identity, Platform, ProcFile, Range, ReadyListener, Reply, Restart,
-    SignalState, SignalTarget, Syscall, WatchId,
+    CallId, Clock, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range, ReadyListener, Reply,
+    Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
 };
 
 /// Where the guest's memory begins.
@@ -23,10 +23,19 @@ pub const BASE: u64 = 0x1_0000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Replied(CallId, Reply),
-    Installed { call: CallId, number: i32 },
-    Substituted { nr: i32, args: [u64; 6] },
+    Installed {
+        call: CallId,
+        number: i32,
+    },
+    Substituted {
+        nr: i32,
+        args: [u64; 6],
+    },
     Interrupted(CallId, Restart),
     Signalled(SignalTarget, Signal),
+    Queued(SignalTarget, Signal, SignalInfo),
+    /// The first step of a [`Platform::perform`], which ends there.
+    Performed(Step),
     TimerArmed(Option<u64>),
 }
 
@@ -180,6 +189,12 @@ impl Platform for FakePlatform {
         Ok(())
     }
 
+    fn perform(&self, _call: &Syscall, next: &mut dyn FnMut(Performed) -> Step) -> SysResult<()> {
+        let step = next(Performed::Started);
+        self.record(Event::Performed(step));
+        Ok(())
+    }
+
     fn interrupt(&self, call: &Syscall, restart: Restart, _certain: bool) -> SysResult<()> {
         self.record(Event::Interrupted(call.id, restart));
         Ok(())
@@ -193,12 +208,23 @@ impl Platform for FakePlatform {
         Ok(self.state().children.get(&tid).cloned().unwrap_or_default())
     }
 
+    fn threads(&self, tgid: HostTid) -> SysResult<Vec<HostTid>> {
+        let state = self.state();
+        let of_it = state.identities.iter().filter(|(_, identity)| identity.tgid == tgid);
+        Ok(of_it.map(|(&tid, _)| tid).collect())
+    }
+
     fn signal_state(&self, tid: HostTid) -> SysResult<SignalState> {
         Ok(self.state().signals.get(&tid).copied().unwrap_or_default())
     }
 
     fn send_signal(&self, target: SignalTarget, signal: Signal) -> SysResult<()> {
         self.record(Event::Signalled(target, signal));
+        Ok(())
+    }
+
+    fn queue_signal(&self, target: SignalTarget, signal: Signal, info: SignalInfo) -> SysResult<()> {
+        self.record(Event::Queued(target, signal, info));
         Ok(())
     }
 

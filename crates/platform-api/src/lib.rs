@@ -143,6 +143,37 @@ pub enum SignalTarget {
     Thread { tgid: HostTid, tid: HostTid },
 }
 
+/// What a queued signal carries (siginfo_t with a negative si_code, the only ones a process may send).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalInfo {
+    /// SI_TIMER: a POSIX timer ran out, `overrun` times more than once.
+    Timer { id: i32, overrun: i32, value: u64 },
+    /// Another code: SI_QUEUE, SI_MESGQ, SI_ASYNCIO …
+    Queue { code: i32, errno: i32, value: u64 },
+}
+
+/// What happened to a thread in [`Platform::perform`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// It is stopped and has done nothing yet.
+    Started,
+    /// The host call answered this, negative for an error number.
+    Result(i64),
+    /// A signal came before the host call was made.
+    Interrupted,
+}
+
+/// What a thread in [`Platform::perform`] does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A host call, which the filter must let pass and which must not wait.
+    Perform { nr: i32, args: [u64; 6] },
+    /// The guest's call returns this, negative for an error number.
+    Return(i64),
+    /// The guest's call is made again, and arrives anew.
+    Again,
+}
+
 /// A clock of the host, read without leaving user mode where the vDSO allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
@@ -184,6 +215,12 @@ pub trait Platform: Send + Sync {
     /// pass. For execveat the platform first installs the loader, close-on-exec, at the number `args[0]`.
     fn substitute(&self, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()>;
 
+    /// Has the thread of `call` perform host calls one after the other while the supervisor looks at what they
+    /// answer: `next` is asked what to do at the beginning, after each, and last for what the guest's call
+    /// returns. Consumes the call as [`Platform::substitute`] does. After [`Performed::Interrupted`] a further
+    /// [`Step::Perform`] is taken for [`Step::Again`].
+    fn perform(&self, call: &Syscall, next: &mut dyn FnMut(Performed) -> Step) -> SysResult<()>;
+
     /// Answers `call` so that the host delivers its pending signal and then restarts the call or returns
     /// EINTR. `certain` says that this very thread was chosen for the signal, which allows the cheap way.
     fn interrupt(&self, call: &Syscall, restart: Restart, certain: bool) -> SysResult<()>;
@@ -194,11 +231,17 @@ pub trait Platform: Send + Sync {
     /// The children that thread `tid` of process `tgid` made, oldest first.
     fn children(&self, tgid: HostTid, tid: HostTid) -> SysResult<Vec<HostTid>>;
 
+    /// The threads of process `tgid`.
+    fn threads(&self, tgid: HostTid) -> SysResult<Vec<HostTid>>;
+
     /// A thread's signal books.
     fn signal_state(&self, tid: HostTid) -> SysResult<SignalState>;
 
     /// Raises a signal from the supervisor (si_code SI_TIMER and the like; si_pid 0).
     fn send_signal(&self, target: SignalTarget, signal: Signal) -> SysResult<()>;
+
+    /// Queues a signal that carries something.
+    fn queue_signal(&self, target: SignalTarget, signal: Signal, info: SignalInfo) -> SysResult<()>;
 
     /// Has [`KernelEvents::exited`] called when the process has died.
     fn watch_exit(&self, tgid: HostTid) -> SysResult<()>;

@@ -10,8 +10,8 @@ use host_sys::pidfd;
 use host_sys::seccomp::{self, Answer, At};
 use host_sys::signal;
 use platform_api::{
-    CallId, Clock, HostFile, HostTid, Identity, Platform, ProcFile, Range, ReadyListener, Reply, Restart,
-    SignalState, SignalTarget, Syscall, WatchId,
+    CallId, Clock, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range, ReadyListener, Reply,
+    Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -105,6 +105,24 @@ impl NotifyPlatform {
     }
 }
 
+/// The host's siginfo_t. A sender outside the pid namespace shows as process 0 whatever stands in it.
+fn siginfo(number: Signal, info: SignalInfo) -> signal::Info {
+    let signo = number.raw();
+    match info {
+        SignalInfo::Timer { id, overrun, value } => signal::Info {
+            signo,
+            code: libc::SI_TIMER,
+            first: id,
+            second: overrun,
+            value,
+            ..signal::Info::default()
+        },
+        SignalInfo::Queue { code, errno, value } => {
+            signal::Info { signo, errno, code, value, ..signal::Info::default() }
+        }
+    }
+}
+
 impl Drop for NotifyPlatform {
     fn drop(&mut self) {
         if !self.reaped.load(Ordering::Acquire) && self.kill().is_ok() {
@@ -160,6 +178,15 @@ impl Platform for NotifyPlatform {
         result
     }
 
+    fn perform(&self, call: &Syscall, next: &mut dyn FnMut(Performed) -> Step) -> SysResult<()> {
+        self.calls.answered(call.id.0);
+        let result = trace::perform(self.listener(), self.init, call, next);
+        if let Err(error) = result {
+            let _ = seccomp::send(self.listener(), call.id.0, Answer::Error(error.raw()));
+        }
+        result
+    }
+
     fn interrupt(&self, call: &Syscall, restart: Restart, certain: bool) -> SysResult<()> {
         self.calls.answered(call.id.0);
         let result = trace::interrupt(self.listener(), self.init, call, restart, certain);
@@ -177,6 +204,10 @@ impl Platform for NotifyPlatform {
         self.proc.children(tgid, tid)
     }
 
+    fn threads(&self, tgid: HostTid) -> SysResult<Vec<HostTid>> {
+        self.proc.threads(tgid)
+    }
+
     fn signal_state(&self, tid: HostTid) -> SysResult<SignalState> {
         self.proc.signal_state(tid)
     }
@@ -191,6 +222,17 @@ impl Platform for NotifyPlatform {
                 None => signal::kill_process(tgid, number.raw()),
             },
             SignalTarget::Thread { tgid, tid } => signal::kill_thread(tgid, tid, number.raw()),
+        }
+    }
+
+    fn queue_signal(&self, target: SignalTarget, number: Signal, info: SignalInfo) -> SysResult<()> {
+        let info = siginfo(number, info);
+        match target {
+            SignalTarget::Process(tgid) => match self.reactor.pidfd(tgid) {
+                Some(pidfd) => pidfd::queue_signal(pidfd.as_fd(), &info),
+                None => signal::queue_to_process(tgid, &info),
+            },
+            SignalTarget::Thread { tgid, tid } => signal::queue_to_thread(tgid, tid, &info),
         }
     }
 

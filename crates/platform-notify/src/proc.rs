@@ -9,13 +9,15 @@ use abi_linux::signal::SigSet;
 use abi_linux::{Errno, SysResult};
 use host_sys::{namespace, pidfd};
 use platform_api::{HostFile, HostTid, Identity, ProcFile, SignalState};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Dir, DirEntry, Mode, OFlags, openat};
 
 use crate::errno;
 
 /// Most of a status or children file that is looked at.
 const STATUS_LIMIT: usize = 16 * 1024;
 const CHILDREN_LIMIT: usize = 1 << 20;
+/// Most threads that are listed.
+const THREADS_LIMIT: usize = 1 << 16;
 
 /// /proc and the container's pid namespace.
 pub(crate) struct Proc {
@@ -113,6 +115,15 @@ impl Proc {
     pub(crate) fn children(&self, tgid: HostTid, tid: HostTid) -> SysResult<Vec<HostTid>> {
         let text = self.read_text(&format!("{tgid}/task/{tid}/children"), CHILDREN_LIMIT)?;
         text.split_ascii_whitespace().map(|word| word.parse().map_err(|_| Errno::EIO)).collect()
+    }
+
+    pub(crate) fn threads(&self, tgid: HostTid) -> SysResult<Vec<HostTid>> {
+        let directory = open(&self.root, &format!("{tgid}/task"))?;
+        let entries = Dir::new(directory).map_err(errno)?.take(THREADS_LIMIT);
+        // "." and ".." are no numbers.
+        let number =
+            |entry: rustix::io::Result<DirEntry>| entry.ok()?.file_name().to_str().ok()?.parse().ok();
+        Ok(entries.filter_map(number).collect())
     }
 
     pub(crate) fn signal_state(&self, tid: HostTid) -> SysResult<SignalState> {

@@ -13,9 +13,9 @@
 use std::os::fd::BorrowedFd;
 
 use abi_linux::{Errno, SysResult};
-use host_sys::ptrace::{self, Next, Stopped};
+use host_sys::ptrace::{self, Next, Registers, Stopped};
 use host_sys::seccomp::{self, Answer};
-use platform_api::{HostTid, Range, Restart, Syscall};
+use platform_api::{HostTid, Performed, Range, Restart, Step, Syscall};
 
 use crate::memory;
 
@@ -52,6 +52,20 @@ fn stop_with(
     }
 }
 
+/// Whether the call came from a `syscall` instruction that can be executed again: ENOSYS if not; false when the
+/// thread is gone.
+fn check_instruction(call: &Syscall) -> SysResult<bool> {
+    let at = call.instruction_pointer.wrapping_sub(2);
+    let mut code = [0; 2];
+    // Another thread may change the code afterwards; then the guest runs what it wrote, as it may anyway, and
+    // every call in it passes the filter.
+    match memory::read(call.tid, &[Range { addr: at, len: 2 }], &mut code) {
+        Ok(2) if code == SYSCALL_INSTRUCTION => Ok(true),
+        Err(Errno::ESRCH) => Ok(false),
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
 /// Has the call's thread perform `nr(args)` instead.
 pub(crate) fn substitute(
     listener: BorrowedFd<'_>,
@@ -60,14 +74,8 @@ pub(crate) fn substitute(
     nr: i32,
     args: [u64; 6],
 ) -> SysResult<()> {
-    let at = call.instruction_pointer.wrapping_sub(2);
-    let mut code = [0; 2];
-    // Another thread may change the code afterwards; then the guest runs what it wrote, as it may anyway, and
-    // every call in it passes the filter.
-    match memory::read(call.tid, &[Range { addr: at, len: 2 }], &mut code) {
-        Ok(2) if code == SYSCALL_INSTRUCTION => {}
-        Err(Errno::ESRCH) => return Ok(()),
-        _ => return Err(Errno::ENOSYS),
+    if !check_instruction(call)? {
+        return Ok(());
     }
     let Some(stopped) = stop_with(listener, call, init, Answer::Value(0))? else { return Ok(()) };
     match redirect(&stopped, call, nr, args) {
@@ -92,10 +100,7 @@ fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> Sy
     let mask = if nr == RT_SIGSUSPEND { None } else { stopped.replace_signal_mask(u64::MAX).ok() };
     let unblock = |stopped: &Stopped| mask.map(|mask| stopped.replace_signal_mask(mask));
     let Next::Stopped(entry) = stopped.go_to_syscall(keep_zombie)? else { return Ok(()) };
-    let is_entry = entry
-        .registers()
-        .is_ok_and(|now| now.rip == call.instruction_pointer && now.orig_rax == i64::from(nr) as u64);
-    if !is_entry {
+    if !is_entry(&entry, call, nr) {
         // It is stopped as a part of its group, or a handler comes first: the call follows, with the registers as
         // they are.
         unblock(&entry);
@@ -111,6 +116,65 @@ fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> Sy
     unblock(&exit);
     let _ = exit.detach();
     Ok(())
+}
+
+/// Whether a stop is the entry of the redirected call, not a signal that came first.
+fn is_entry(stop: &Stopped, call: &Syscall, nr: i32) -> bool {
+    let at_call =
+        |now: Registers| now.rip == call.instruction_pointer && now.orig_rax == i64::from(nr) as u64;
+    stop.registers().is_ok_and(at_call)
+}
+
+/// Has the call's thread perform calls one after the other, as `next` says.
+pub(crate) fn perform(
+    listener: BorrowedFd<'_>,
+    init: HostTid,
+    call: &Syscall,
+    next: &mut dyn FnMut(Performed) -> Step,
+) -> SysResult<()> {
+    if !check_instruction(call)? {
+        return Ok(());
+    }
+    let Some(mut stopped) = stop_with(listener, call, init, Answer::Value(0))? else { return Ok(()) };
+    // No handler runs in between.
+    let mask = stopped.replace_signal_mask(u64::MAX).ok();
+    let keep_zombie = call.tid == init;
+    let mut step = next(Performed::Started);
+    while let Step::Perform { nr, args } = step {
+        redirect(&stopped, call, nr, args)?;
+        let Next::Stopped(entry) = stopped.go_to_syscall(keep_zombie)? else { return Ok(()) };
+        if !is_entry(&entry, call, nr) {
+            stopped = entry;
+            step = next(Performed::Interrupted);
+            break;
+        }
+        let Next::Stopped(exit) = entry.go_to_syscall(keep_zombie)? else { return Ok(()) };
+        let result = exit.registers()?.rax.cast_signed();
+        stopped = exit;
+        step = next(Performed::Result(result));
+    }
+    let result = conclude(&stopped, call, step);
+    if let Some(mask) = mask {
+        let _ = stopped.replace_signal_mask(mask);
+    }
+    let _ = stopped.detach();
+    // ESRCH: killed while stopped.
+    if result == Err(Errno::ESRCH) { Ok(()) } else { result }
+}
+
+/// Leaves a thread as if its call had returned, or right before it.
+fn conclude(stopped: &Stopped, call: &Syscall, step: Step) -> SysResult<()> {
+    let mut registers = stopped.registers()?;
+    registers.orig_rax = u64::MAX;
+    [registers.rdi, registers.rsi, registers.rdx] = [call.args[0], call.args[1], call.args[2]];
+    [registers.r10, registers.r8, registers.r9] = [call.args[3], call.args[4], call.args[5]];
+    (registers.rip, registers.rax) = match step {
+        Step::Return(value) => (call.instruction_pointer, value.cast_unsigned()),
+        Step::Perform { .. } | Step::Again => {
+            (call.instruction_pointer.wrapping_sub(2), i64::from(call.nr).cast_unsigned())
+        }
+    };
+    stopped.set_registers(&registers)
 }
 
 /// Points a thread that is leaving `call` at the instruction again, with other registers.

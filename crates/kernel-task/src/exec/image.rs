@@ -194,6 +194,7 @@ impl Task {
         }
         process.mapped_fds.lock().clear();
         process.signal_actions.lock().reset();
+        process.posix_timers.clear();
         process.set_credentials(exec.credentials.clone());
         process.did_exec.store(true, Ordering::Relaxed);
         process.dumpable.store(1, Ordering::Relaxed);

@@ -1,6 +1,8 @@
 //! Interval timers. Clocks and sleeps are the host's; ITIMER_VIRTUAL and ITIMER_PROF count the caller's own
 //! time, which only the host knows.
 
+pub(crate) mod posix;
+
 use abi_linux::raw::general::{ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL};
 use abi_linux::time::{Itimerval, NSEC_PER_SEC, Timeval};
 use abi_linux::{Errno, SysResult};

@@ -45,6 +45,7 @@ guests! {
     memory_maps = "guest_mmap";
     fork_exec_wait = "guest_exec";
     signals = "guest_signals";
+    signal_handlers = "guest_handlers";
     faults_stops_and_threads = "guest_faults";
     threads = "guest_threads";
     storms = "guest_storms";

@@ -32,8 +32,29 @@ fn kill_of_everything_leaves_init_and_the_caller() {
     if !paths::palisade_is_wanted() {
         return;
     }
-    let done = inside("trap : TERM; sleep 100 & kill -TERM -1; wait $!; echo $?; echo still here");
+    let done = inside("trap : TERM; sleep 100 & sleep 0.3; kill -TERM -1; wait $!; echo $?; echo still here");
     assert_eq!((done.stdout.as_str(), done.status), ("143\nstill here\n", 0), "{done:?}");
+}
+
+#[test]
+fn random_calls_do_no_harm() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let done = inside("/t/guest_hostile inside 10; echo status $?; /bin/echo alive");
+    assert!(!done.hung && !done.stderr.contains("panic"), "{done:?}");
+    assert!(done.stdout.ends_with("status 0\nalive\n"), "{done:?}");
+}
+
+#[test]
+fn fork_bomb_ends_at_the_users_limit() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let script = "ulimit -u 20; for i in $(seq 40); do sleep 0.5 & done; wait";
+    let bomb = Sandbox::default().with_option("--user=12345:12345");
+    let done = Runner::Palisade(bomb).run(&["bash", "-c", script]);
+    assert!(!done.hung && done.stderr.contains("Resource temporarily unavailable"), "{done:?}");
 }
 
 #[test]

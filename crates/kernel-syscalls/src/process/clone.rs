@@ -11,6 +11,8 @@ use abi_linux::raw::general::{
 };
 use abi_linux::signal::NSIG;
 use abi_linux::{Errno, SysResult};
+use kernel_base::cred::Cap;
+use kernel_task::limits::{INFINITY, Resource};
 
 use super::check_pointer;
 use crate::cx::{Cx, Outcome};
@@ -54,6 +56,22 @@ fn check(flags: u32) -> SysResult<Made> {
     if is_plain { Ok(Made::Process) } else { Err(Errno::EINVAL) }
 }
 
+/// EAGAIN when the caller's user has as many threads as RLIMIT_NPROC allows (kernel/fork.c:copy_process). The host
+/// can't count them: to it all guests are one user. Threads that have made no call yet are not seen.
+fn check_process_limit(cx: &Cx) -> SysResult<()> {
+    let limit = cx.process.limits.get(Resource::Nproc).soft;
+    let credentials = cx.process.credentials();
+    let is_exempt =
+        credentials.ruid == 0 || credentials.has(Cap::SYS_RESOURCE) || credentials.has(Cap::SYS_ADMIN);
+    if limit == INFINITY || is_exempt {
+        return Ok(());
+    }
+    let all = cx.kernel().processes();
+    let own = all.iter().filter(|process| process.credentials().ruid == credentials.ruid);
+    let count: usize = own.map(|process| process.tasks().len()).sum();
+    if count as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
 /// clone(2). Only the low half of `flags` counts (kernel/fork.c, lower_32_bits).
 pub(crate) fn sys_clone(
     cx: &Cx,
@@ -78,6 +96,7 @@ pub(crate) fn sys_clone(
             check_pointer(pointer)?;
         }
     }
+    check_process_limit(cx)?;
     match made {
         Made::Process if flags & CLONE_VM != 0 => cx.prepare_vfork(),
         Made::Process => cx.prepare_fork(),
@@ -88,12 +107,14 @@ pub(crate) fn sys_clone(
 
 /// fork(2).
 pub(crate) fn sys_fork(cx: &Cx) -> SysResult<Outcome> {
+    check_process_limit(cx)?;
     cx.prepare_fork();
     Ok(Outcome::Continue)
 }
 
 /// vfork(2): the host suspends the caller until the child has executed or exited.
 pub(crate) fn sys_vfork(cx: &Cx) -> SysResult<Outcome> {
+    check_process_limit(cx)?;
     cx.prepare_vfork();
     Ok(Outcome::Continue)
 }

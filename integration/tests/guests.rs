@@ -41,6 +41,7 @@ guests! {
     splices = "guest_splice";
     posix_timers = "guest_timers";
     pipes = "guest_pipes";
+    unix_sockets = "guest_unix";
     waiting = "guest_poll";
     memory_maps = "guest_mmap";
     fork_exec_wait = "guest_exec";

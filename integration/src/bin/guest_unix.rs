@@ -15,6 +15,7 @@ use integration::guest::{self, error_of, in_child};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
     UnixAddr, UnixCredentials, accept, bind, connect, getsockopt, listen, recv, recvmsg, send, sendmsg,
@@ -221,11 +222,17 @@ fn path_names_and_their_errors() {
     client.write_all(b"hello").expect("write");
     let (mut server, _) = listener.accept().expect("accept");
     assert_eq!(server.read(&mut [0; 9]).expect("read"), 5);
-    assert_eq!(errno(&UnixDatagram::unbound().expect("socket").connect(&path).expect_err("type")), Errno::EPROTOTYPE);
+    assert_eq!(
+        errno(&UnixDatagram::unbound().expect("socket").connect(&path).expect_err("type")),
+        Errno::EPROTOTYPE
+    );
     drop(listener);
     assert_eq!(errno(&UnixStream::connect(&path).expect_err("closed")), Errno::ECONNREFUSED);
     fs::write(dir.path().join("file"), b"").expect("write");
-    assert_eq!(errno(&UnixStream::connect(dir.path().join("file")).expect_err("no socket")), Errno::ECONNREFUSED);
+    assert_eq!(
+        errno(&UnixStream::connect(dir.path().join("file")).expect_err("no socket")),
+        Errno::ECONNREFUSED
+    );
     let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).expect("socket");
     let long = UnixAddr::new(dir.path().join("no/such").as_path()).expect("address");
     assert_eq!(error_of(bind(fd.as_raw_fd(), &long)), Errno::ENOENT);
@@ -339,8 +346,8 @@ fn datagram_queue_is_bounded() {
     let server = UnixDatagram::bind_addr(&address).expect("bind");
     let client = UnixDatagram::unbound().expect("socket");
     client.connect_addr(&address).expect("connect");
-    let depth: usize =
-        fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").map_or(10, |text| text.trim().parse().expect("number"));
+    let depth: usize = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen")
+        .map_or(10, |text| text.trim().parse().expect("number"));
     client.set_nonblocking(true).expect("nonblocking");
     let mut sent = 0;
     while client.send(b"x").is_ok() {
@@ -360,7 +367,8 @@ fn datagram_queue_is_bounded() {
 
 fn connected_datagrams_refuse_others() {
     let (one, two) = (abstract_address("one"), abstract_address("two"));
-    let (first, second) = (UnixDatagram::bind_addr(&one).expect("bind"), UnixDatagram::bind_addr(&two).expect("bind"));
+    let (first, second) =
+        (UnixDatagram::bind_addr(&one).expect("bind"), UnixDatagram::bind_addr(&two).expect("bind"));
     first.connect_addr(&two).expect("connect");
     let stranger = UnixDatagram::unbound().expect("socket");
     assert_eq!(errno(&stranger.send_to_addr(b"x", &one).expect_err("busy")), Errno::EPERM);
@@ -489,7 +497,8 @@ fn files_that_do_not_fit_are_closed() {
     let mut vector = [IoSliceMut::new(&mut byte)];
     let mut space = vec![0; 20];
     space.shrink_to_fit();
-    let got = recvmsg::<()>(two.as_raw_fd(), &mut vector, Some(&mut space), MsgFlags::empty()).expect("recvmsg");
+    let got =
+        recvmsg::<()>(two.as_raw_fd(), &mut vector, Some(&mut space), MsgFlags::empty()).expect("recvmsg");
     assert!(got.flags.contains(MsgFlags::MSG_CTRUNC));
     // The writer's descriptor was closed, so the pipe has ended.
     assert_eq!(read(&reader, &mut [0; 4]), Ok(0));
@@ -524,11 +533,15 @@ fn cycles_of_files_are_collected() {
 }
 
 fn deep_chain_of_sockets_is_closed() {
+    // Who may not exceed limits has no more files in flight than it could have open.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("setrlimit");
+    let links = (hard / 2).min(20_000) - 10;
     let (reader, writer) = pipe().expect("pipe");
     let (mut outer, mut inner) = stream();
     send_files(&inner, &[writer.as_raw_fd()]).expect("sendmsg");
     drop(writer);
-    for _ in 0..2000 {
+    for _ in 0..links {
         let (next_outer, next_inner) = stream();
         send_files(&next_inner, &[outer.as_raw_fd(), inner.as_raw_fd()]).expect("sendmsg");
         (outer, inner) = (next_outer, next_inner);
@@ -546,7 +559,8 @@ fn credentials_are_passed() {
     let mut byte = [0; 8];
     let mut vector = [IoSliceMut::new(&mut byte)];
     let mut space = cmsg_space!(UnixCredentials);
-    let got = recvmsg::<()>(two.as_raw_fd(), &mut vector, Some(&mut space), MsgFlags::empty()).expect("recvmsg");
+    let got =
+        recvmsg::<()>(two.as_raw_fd(), &mut vector, Some(&mut space), MsgFlags::empty()).expect("recvmsg");
     let Some(ControlMessageOwned::ScmCredentials(who)) = got.cmsgs().expect("whole").next() else {
         panic!("no credentials")
     };
@@ -636,7 +650,8 @@ fn poll_tells_hangups() {
 fn many_messages_in_one_call() {
     let (one, two) = pair(SockType::Datagram);
     let texts = [&b"one"[..], b"two", b"three"];
-    let mut vectors = texts.map(|text| libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() });
+    let mut vectors =
+        texts.map(|text| libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() });
     let mut headers = vectors.each_mut().map(|vector| {
         // SAFETY: all zero is a valid header: no name, no control data.
         let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
@@ -648,7 +663,8 @@ fn many_messages_in_one_call() {
     assert_eq!(sent, 3);
     assert_eq!(headers.map(|header| header.msg_len), [3, 3, 5]);
     let mut buffers = [[0u8; 8]; 5];
-    let mut vectors = buffers.each_mut().map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: 8 });
+    let mut vectors =
+        buffers.each_mut().map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: 8 });
     let mut headers = vectors.each_mut().map(|vector| {
         // SAFETY: as above.
         let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };

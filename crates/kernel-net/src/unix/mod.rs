@@ -39,8 +39,9 @@ use queue::{Message, READABLE, Sender, WRITABLE};
 
 /// AF_UNIX.
 pub const AF_UNIX: u16 = 1;
-/// Datagrams that wait for a receiver that is not connected to the sender (net.unix.max_dgram_qlen).
-const MAX_DATAGRAMS: usize = 10;
+/// Datagrams that wait for a receiver that is not connected to the sender (net.unix.max_dgram_qlen
+/// as /proc/sys shows it).
+const MAX_DATAGRAMS: usize = 512;
 /// SIOCOUTQ (include/uapi/linux/sockios.h).
 const SIOCOUTQ: u32 = 0x5411;
 /// What a change of state wakes: everybody.

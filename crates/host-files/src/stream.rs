@@ -11,8 +11,8 @@ use abi_linux::{Errno, SysResult};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{read, write};
-use rustix::pipe::fcntl_getpipe_size;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::pipe::fcntl_getpipe_size;
 
 use crate::errno;
 use crate::stat::{HostKind, HostStat};
@@ -134,7 +134,11 @@ impl Stream {
 
     /// How much a pipe holds (F_GETPIPE_SZ); EBADF for anything else.
     pub fn pipe_capacity(&self) -> SysResult<usize> {
-        if self.kind == StreamKind::Pipe { fcntl_getpipe_size(&self.fd).map_err(errno) } else { Err(Errno::EBADF) }
+        if self.kind == StreamKind::Pipe {
+            fcntl_getpipe_size(&self.fd).map_err(errno)
+        } else {
+            Err(Errno::EBADF)
+        }
     }
 
     /// Cuts a regular file (O_TRUNC of a reopened standard descriptor).

@@ -8,8 +8,8 @@
 //! Lock order: `Parked.state` before `Executor.parked` before `Executor.ready`; a future is polled and
 //! dropped with none of them held.
 
-use std::collections::hash_map::{Entry as MapEntry, HashMap};
 use std::collections::VecDeque;
+use std::collections::hash_map::{Entry as MapEntry, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -94,7 +94,13 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
 
     /// Polls a call's future once. Keeps it when it has to wait, after which `before_waiting` runs: a
     /// signal may have come while the call was still running.
-    pub fn start(self: &Arc<Self>, slot: &mut Slot<F>, call: Syscall, future: F, before_waiting: impl FnOnce()) {
+    pub fn start(
+        self: &Arc<Self>,
+        slot: &mut Slot<F>,
+        call: Syscall,
+        future: F,
+        before_waiting: impl FnOnce(),
+    ) {
         let mut boxed = match slot.spare.take() {
             Some(mut boxed) => {
                 boxed.set(future);

@@ -130,7 +130,11 @@ impl<'a> GuestMem<'a> {
     }
 
     /// Reads `count` structures; `max` bounds what is allocated (E-number of the caller's choice beyond).
-    pub fn read_array<T: FromBytes + IntoBytes + Clone>(&self, at: UserRef<T>, count: usize) -> SysResult<Vec<T>> {
+    pub fn read_array<T: FromBytes + IntoBytes + Clone>(
+        &self,
+        at: UserRef<T>,
+        count: usize,
+    ) -> SysResult<Vec<T>> {
         let mut values = vec![T::new_zeroed(); count];
         for_each_bytes(&mut values, |bytes| self.read_bytes(at.addr(), bytes))?;
         Ok(values)

@@ -34,7 +34,7 @@ const RANKS: &[(&str, u32)] = &[
     ("runtime-supervisor", 85),
     ("runtime-cli", 90),
     ("runtime-shim", 90),
-    ("palisade-benches", 1000),
+    ("palisade-benches", 1010),
     ("integration", 1000),
     ("xtask", 1000),
 ];

@@ -198,7 +198,9 @@ impl Inode for StreamInode {
     /// Only the size of a regular file: reopening with O_TRUNC.
     fn set_attributes(&self, change: &SetAttributes) -> SysResult<()> {
         match *change {
-            SetAttributes { size: Some(size), mode: None, uid: None, gid: None, .. } if self.ops.0.is_seekable() => {
+            SetAttributes { size: Some(size), mode: None, uid: None, gid: None, .. }
+                if self.ops.0.is_seekable() =>
+            {
                 self.ops.0.stream.truncate(size)
             }
             _ => Err(Errno::EPERM),

@@ -253,7 +253,9 @@ fn a_mapped_file_goes_on_with_its_bytes() {
     assert_eq!(rig.get("/m").unwrap(), b"AFTER!");
     file.ops.write(file.io(&rig.caller, 6), b"more").unwrap();
     assert_eq!(rig.stat("/m").unwrap().size, 10);
-    let Ok(Mapping::Memory { fd: read_only, .. }) = file.ops.mapping(false, false) else { panic!("no descriptor") };
+    let Ok(Mapping::Memory { fd: read_only, .. }) = file.ops.mapping(false, false) else {
+        panic!("no descriptor")
+    };
     assert!(rustix::io::pwrite(&read_only, b"x", 0).is_err());
 }
 

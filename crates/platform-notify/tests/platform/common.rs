@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use platform_api::{HostTid, KernelEvents, Platform, Reply, Syscall, Worker};
-use platform_notify::{GuestIds, Container, Ending, Instruction, NotifyPlatform, SpawnSpec, spawn};
+use platform_notify::{Container, Ending, GuestIds, Instruction, NotifyPlatform, SpawnSpec, spawn};
 
 pub(crate) const EXECVEAT: i32 = 322;
 
@@ -62,8 +62,13 @@ pub(crate) fn container(scenario: &str) -> Container {
 
 pub(crate) fn container_with(scenario: &str, filter: &[Instruction]) -> Container {
     let string = |text: &str| CString::new(text).expect("no NUL");
-    let spec =
-        SpawnSpec { filter, program: guest(), argv: vec![string("guest"), string(scenario)], envp: vec![], ids: GuestIds { uid: 0, gid: 0 } };
+    let spec = SpawnSpec {
+        filter,
+        program: guest(),
+        argv: vec![string("guest"), string(scenario)],
+        envp: vec![],
+        ids: GuestIds { uid: 0, gid: 0 },
+    };
     spawn(spec).expect("a container can be made")
 }
 

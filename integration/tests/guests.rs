@@ -40,6 +40,7 @@ guests! {
     transfers = "guest_transfers";
     splices = "guest_splice";
     posix_timers = "guest_timers";
+    signalfds = "guest_signalfd";
     pipes = "guest_pipes";
     unix_sockets = "guest_unix";
     waiting = "guest_poll";

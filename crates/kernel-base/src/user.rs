@@ -241,6 +241,12 @@ impl Pieces {
         self.total
     }
 
+    /// The first piece.
+    #[must_use]
+    pub fn first(&self) -> Option<Range> {
+        self.pieces.first().copied()
+    }
+
     fn window(&self, mut skip: usize, mut len: usize) -> SmallVec<[Range; 2]> {
         let mut out = SmallVec::new();
         for piece in &self.pieces {

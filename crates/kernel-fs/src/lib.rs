@@ -12,6 +12,7 @@ pub mod overlay;
 pub mod pipe;
 pub mod proc;
 mod pseudo;
+pub mod signalfd;
 pub mod sys;
 pub mod timerfd;
 pub mod tmpfs;

@@ -39,6 +39,8 @@ pub enum Outcome {
     Value(i64),
     /// The host performs the call as the guest made it (gate).
     Continue,
+    /// The handler had the thread perform host calls, and has answered.
+    Answered,
     /// The host performs another call instead.
     Substitute { nr: i32, args: [u64; 6] },
 }

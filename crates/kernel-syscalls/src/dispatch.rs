@@ -271,13 +271,13 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         277 => ret(crate::io::sync::sys_sync_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // sync_file_range
         279 => crate::stub::counted(cx, Errno::ENOSYS), // move_pages
         280 => ret(crate::path::times::sys_utimensat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // utimensat
-        282 => crate::stub::counted(cx, Errno::ENOSYS), // signalfd
+        282 => ret(crate::events::signalfd::sys_signalfd(cx, r(a[0]), r(a[1]), r(a[2]))), // signalfd
         283 => ret(crate::events::sys_timerfd_create(cx, r(a[0]), r(a[1]))), // timerfd_create
         284 => ret(crate::events::sys_eventfd(cx, r(a[0]))), // eventfd
         285 => ret(crate::file::size::sys_fallocate(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // fallocate
         286 => ret(crate::events::sys_timerfd_settime(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // timerfd_settime
         287 => ret(crate::events::sys_timerfd_gettime(cx, r(a[0]), r(a[1]))), // timerfd_gettime
-        289 => crate::stub::counted(cx, Errno::ENOSYS), // signalfd4
+        289 => ret(crate::events::signalfd::sys_signalfd4(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // signalfd4
         290 => ret(crate::events::sys_eventfd2(cx, r(a[0]), r(a[1]))), // eventfd2
         291 => ret(crate::poll::epoll::sys_epoll_create1(cx, r(a[0]))), // epoll_create1
         292 => ret(crate::fd::sys_dup3(cx, r(a[0]), r(a[1]), r(a[2]))), // dup3

@@ -14,7 +14,7 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::executor::{Executor, Slot};
 use kernel_task::kernel::ParkedCalls;
-use kernel_task::{Kernel, Task};
+use kernel_task::{Kernel, Task, current};
 use platform_api::{HostTid, KernelEvents, Reply, Restart, SignalTarget, Syscall, Worker};
 
 use crate::cx::{Cx, Outcome};
@@ -41,6 +41,7 @@ impl Shared {
         match result {
             Ok(Outcome::Value(value)) => platform.reply(cx.call.id, Reply::Value(value)),
             Ok(Outcome::Continue) => platform.reply(cx.call.id, Reply::Continue),
+            Ok(Outcome::Answered) => {}
             Ok(Outcome::Substitute { nr, args }) => {
                 if let Err(error) = platform.substitute(&cx.call, nr, args) {
                     tracing::debug!(tid = cx.call.tid, %error, "substitution failed");
@@ -64,9 +65,12 @@ impl Shared {
 async fn run(shared: Arc<Shared>, cx: Cx) {
     let mut handler = pin!(dispatch_blocking(&cx));
     let guarded =
-        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
-            Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(payload)),
+        poll_fn(|context| {
+            current::set(cx.task.tid);
+            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+                Ok(polled) => polled.map(Ok),
+                Err(payload) => Poll::Ready(Err(payload)),
+            }
         });
     match guarded.await {
         Ok(result) => shared.finish(&cx, result),
@@ -107,6 +111,7 @@ where
     fn call(&mut self, call: Syscall) {
         if let Some(task) = self.task(&call) {
             let cx = Cx { task, call };
+            current::set(cx.task.tid);
             match catch_unwind(AssertUnwindSafe(|| dispatch(&cx))) {
                 Ok(Some(result)) => self.shared.finish(&cx, result),
                 Ok(None) => {

@@ -1,5 +1,8 @@
 //! Files that tell of events: eventfd(2) and timerfd_create(2).
 
+mod siginfo;
+pub(crate) mod signalfd;
+
 use std::sync::Arc;
 
 use abi_linux::fs::OpenFlags;

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use abi_linux::SysResult;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
+use kernel_base::wait::WaitQueue;
 use kernel_net::NetNamespace;
 use platform_api::{HostTid, Platform, Restart, Syscall};
 use rustc_hash::FxHashMap;
@@ -73,6 +74,8 @@ pub struct Kernel {
     /// Deadline-free state of the container's owner.
     pub events: OnceLock<Arc<dyn ContainerEvents>>,
     parked: OnceLock<Arc<dyn ParkedCalls>>,
+    /// Woken when signals may have come to some process: what reads of signalfds wait for.
+    pub signal_arrivals: WaitQueue,
     /// Threads by host id; a process is found through its leader's entry in `processes`.
     pub(crate) tasks: RwLock<TaskMap>,
     processes: RwLock<FxHashMap<HostTid, Arc<Process>>>,
@@ -104,6 +107,7 @@ impl Kernel {
             uts: RwLock::new(uts),
             events: OnceLock::new(),
             parked: OnceLock::new(),
+            signal_arrivals: WaitQueue::new(),
             tasks: RwLock::default(),
             processes: RwLock::default(),
             by_pid: RwLock::default(),

@@ -67,8 +67,10 @@ impl Task {
             return Err(Errno::EINVAL);
         }
         if tid == self.guest_tid && tgid.is_none_or(|tgid| tgid == self.process.pid) {
-            // raise(3): the host delivers it before this call returns.
-            return Wanted::new(signal).map(|_| Kill::ByHost);
+            // raise(3): the host delivers it before this call returns. A signalfd may wait for a blocked one.
+            Wanted::new(signal)?;
+            self.kernel().recheck_at_next_call(self);
+            return Ok(Kill::ByHost);
         }
         let kernel = self.kernel();
         // A thread that has made no call yet is not in the books; whether it exists the host will say.

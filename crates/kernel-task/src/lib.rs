@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod credentials;
+pub mod current;
 pub mod elf;
 pub mod exec;
 pub mod exit;

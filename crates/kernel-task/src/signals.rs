@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
+use abi_linux::fs::Events;
 use abi_linux::signal::{SigSet, Signal};
 use kernel_base::sync::Mutex;
 use kernel_base::timer::Expire;
@@ -79,6 +80,12 @@ impl Kernel {
         sender.recheck.store(true, Ordering::Relaxed);
     }
 
+    /// `sender` is about to signal itself: what waits for signals is told when it makes its next call.
+    pub(crate) fn recheck_at_next_call(&self, sender: &Task) {
+        sender.signalled.lock().push(Arc::downgrade(&sender.process));
+        sender.recheck.store(true, Ordering::Relaxed);
+    }
+
     /// Looks again at whom `sender`'s last call signalled.
     pub(crate) fn recheck_signalled(&self, sender: &Task) {
         sender.recheck.store(false, Ordering::Relaxed);
@@ -125,6 +132,7 @@ impl Kernel {
 
     /// Interrupts those parked calls of `process` whose thread has a signal to act on.
     pub fn check_signals(&self, process: &Process) {
+        self.signal_arrivals.wake(Events::IN);
         let Some(parked) = self.parked_calls() else { return };
         let mut waiting: Vec<_> =
             process.tasks().into_iter().filter(|task| parked.parked(task.tid).is_some()).collect();

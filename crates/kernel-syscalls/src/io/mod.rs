@@ -13,9 +13,11 @@ pub(crate) mod vector;
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::{Pieces, TASK_SIZE};
+use kernel_fs::signalfd::SignalFd;
 use kernel_vfs::file::Whence;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, Outcome};
+use crate::events::signalfd;
 use transfer::{Place, Transfer};
 
 /// One buffer. access_ok looks at all of `count`, before it is cut to MAX_RW_COUNT.
@@ -32,10 +34,14 @@ fn offset(raw: i64) -> SysResult<Place> {
 }
 
 /// read(2).
-pub(crate) async fn sys_read(cx: &Cx, fd: Fd, buf: u64, count: usize) -> SysResult<usize> {
+pub(crate) async fn sys_read(cx: &Cx, fd: Fd, buf: u64, count: usize) -> SysResult<Outcome> {
     let file = cx.file(fd)?;
     file.check_readable()?;
-    Transfer::new(cx, &file, buffer(cx, buf, count)?, Place::Position).read().await
+    let bytes = buffer(cx, buf, count)?;
+    if let Some(signals) = SignalFd::of(&file) {
+        return signalfd::read(cx, &file, signals, &bytes).await;
+    }
+    Transfer::new(cx, &file, bytes, Place::Position).read().await.map(Outcome::from)
 }
 
 /// write(2).

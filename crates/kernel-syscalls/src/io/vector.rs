@@ -6,11 +6,13 @@ use abi_linux::fs::{IoVec, OpenFlags};
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
+use kernel_fs::signalfd::SignalFd;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::FileKind;
 
 use super::transfer::{Place, Transfer, check_seekable};
-use crate::cx::Cx;
+use crate::cx::{Cx, Outcome};
+use crate::events::signalfd;
 
 const RWF_HIPRI: u32 = 1;
 const RWF_DSYNC: u32 = 2;
@@ -92,8 +94,14 @@ fn place_or_position(offset: i64) -> SysResult<Place> {
 }
 
 /// readv(2).
-pub(crate) async fn sys_readv(cx: &Cx, fd: Fd, iov: u64, count: usize) -> SysResult<usize> {
-    Vectored::new(cx, fd, Place::Position, 0)?.read(cx, iov, count).await
+pub(crate) async fn sys_readv(cx: &Cx, fd: Fd, iov: u64, count: usize) -> SysResult<Outcome> {
+    let vectored = Vectored::new(cx, fd, Place::Position, 0)?;
+    let file = Arc::clone(&vectored.file);
+    if let Some(signals) = SignalFd::of(&file) {
+        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
+        return signalfd::read(cx, &file, signals, &bytes).await;
+    }
+    vectored.read(cx, iov, count).await.map(Outcome::from)
 }
 
 /// writev(2).

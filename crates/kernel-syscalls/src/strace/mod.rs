@@ -141,7 +141,7 @@ impl Printer<'_> {
         self.out.push_str(" = ");
         match result {
             Err(errno) => self.failure(*errno),
-            Ok(Outcome::Continue) => self.out.push_str("? <host>"),
+            Ok(Outcome::Continue | Outcome::Answered) => self.out.push_str("? <host>"),
             Ok(Outcome::Substitute { nr, .. }) => {
                 let name = syscall_table::by_nr(*nr).map_or("another call", |row| row.name);
                 let _ = write!(self.out, "? <host: {name}>");

@@ -4,5 +4,6 @@ mod descriptors;
 mod files;
 mod memory;
 mod rig;
+mod sockets;
 mod streams;
 mod waiting;

@@ -346,6 +346,8 @@ fn datagram_queue_is_bounded() {
     let server = UnixDatagram::bind_addr(&address).expect("bind");
     let client = UnixDatagram::unbound().expect("socket");
     client.connect_addr(&address).expect("connect");
+    // So that the queue is full before the sender's buffer.
+    setsockopt(&client, sockopt::SndBuf, &212_992).expect("SO_SNDBUF");
     let depth: usize = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen")
         .map_or(10, |text| text.trim().parse().expect("number"));
     client.set_nonblocking(true).expect("nonblocking");

@@ -49,7 +49,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Process 1, root, with no descriptors.
     pub(crate) fn new() -> Self {
-        let host_platform = FakePlatform::new(4096);
+        let host_platform = FakePlatform::new(8192);
         let uts = Uts { hostname: b"test".to_vec(), domainname: b"(none)".to_vec() };
         let kernel = Kernel::new(Arc::clone(&host_platform) as Arc<_>, uts);
         let path = file().path.clone();

@@ -149,48 +149,5 @@ fn lowest(set: SigSet) -> Option<Signal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{SignalPage, first_caught};
-    use abi_linux::signal::{SigSet, Signal};
-    use platform_api::SignalState;
-
-    fn set(signals: &[Signal]) -> SigSet {
-        SigSet(signals.iter().fold(0, |all, signal| all | signal.bit().0))
-    }
-
-    #[test]
-    fn own_signals_come_before_the_process_s_and_faults_before_others() {
-        let caught = SigSet(u64::MAX);
-        let first = |own: &[Signal], shared: &[Signal]| {
-            first_caught(&SignalState {
-                pending: set(own),
-                shared_pending: set(shared),
-                caught,
-                ..Default::default()
-            })
-        };
-        assert_eq!(first(&[], &[]), None);
-        assert_eq!(first(&[Signal::SIGUSR2, Signal::SIGUSR1], &[Signal::SIGHUP]), Some(Signal::SIGUSR1));
-        assert_eq!(first(&[Signal::SIGINT, Signal::SIGSEGV], &[]), Some(Signal::SIGSEGV));
-        assert_eq!(first(&[], &[Signal::SIGHUP, Signal::SIGTRAP]), Some(Signal::SIGTRAP));
-    }
-
-    #[test]
-    fn blocked_and_uncaught_signals_do_not_count() {
-        let state = SignalState {
-            pending: set(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]),
-            blocked: set(&[Signal::SIGHUP]),
-            caught: set(&[Signal::SIGHUP, Signal::SIGTERM]),
-            ..Default::default()
-        };
-        assert_eq!(first_caught(&state), Some(Signal::SIGTERM));
-    }
-
-    #[test]
-    fn signal_page_is_whole_pages_of_the_guest() {
-        assert!(SignalPage::new(0x7fff_0000_0000).is_ok());
-        for bad in [0, 0x1001, 0x7fff_ffff_e000, u64::MAX & !4095] {
-            assert!(SignalPage::new(bad).is_err(), "{bad:#x}");
-        }
-    }
-}
+#[path = "signal_actions_test.rs"]
+mod tests;

@@ -5,5 +5,6 @@ mod files;
 mod memory;
 mod rig;
 mod sockets;
+mod signals;
 mod streams;
 mod waiting;

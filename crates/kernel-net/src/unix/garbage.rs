@@ -148,7 +148,7 @@ impl Passing {
             return;
         }
         let closes = self.closes.fetch_add(1, Ordering::Relaxed);
-        if in_flight < EAGER || closes % (in_flight / EAGER * 4).max(1) == 0 {
+        if in_flight < EAGER || closes.is_multiple_of((in_flight / EAGER * 4).max(1)) {
             self.collect();
         }
     }

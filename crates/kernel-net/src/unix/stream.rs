@@ -213,18 +213,12 @@ impl Reader {
     }
 
     fn read(&mut self, state: &mut State, buffer: &mut [u8], done: &mut Vec<Message>) {
-        loop {
-            let Some(message) = state.received.front_mut() else { break };
-            let taken = if self.credential.is_none()
-                || !self.wants_credential
-                || self.credential == Some(message.credential)
-            {
-                self.admits(message);
-                self.copy(message, buffer)
-            } else {
+        while let Some(message) = state.received.front_mut() {
+            if !self.admits(message) {
                 self.received.is_last = true;
                 break;
-            };
+            }
+            let taken = self.copy(message, buffer);
             message.consumed += taken;
             let had_rights = match &mut message.rights {
                 Some(rights) => {

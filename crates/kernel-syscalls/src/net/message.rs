@@ -147,6 +147,8 @@ fn copy_out(cx: &Cx, header: &Header, name: &[u8], control: &[u8], flags: Messag
     let mem = cx.mem();
     if header.name != 0 {
         let room = header.name_len as usize;
+        // No room at all is no name asked for.
+        let name = if room == 0 { &[] } else { name };
         mem.write_bytes(header.name, name.get(..room).unwrap_or(name))?;
         mem.write(UserRef::new(header.at + 8), &(name.len() as i32))?;
     }

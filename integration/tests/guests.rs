@@ -41,6 +41,7 @@ guests! {
     splices = "guest_splice";
     posix_timers = "guest_timers";
     signalfds = "guest_signalfd";
+    pidfds = "guest_pidfd";
     pipes = "guest_pipes";
     unix_sockets = "guest_unix";
     waiting = "guest_poll";

@@ -9,6 +9,7 @@ pub mod eventfd;
 pub mod hostfs;
 mod hoststream;
 pub mod overlay;
+pub mod pidfd;
 pub mod pipe;
 pub mod proc;
 mod pseudo;

@@ -243,7 +243,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         244 => crate::stub::counted(cx, Errno::ENOSYS), // mq_notify
         245 => crate::stub::counted(cx, Errno::ENOSYS), // mq_getsetattr
         246 => crate::stub::counted(cx, Errno::EPERM), // kexec_load
-        247 => crate::gate::checked(cx), // waitid
         248 => crate::stub::counted(cx, Errno::ENOSYS), // add_key
         249 => crate::stub::counted(cx, Errno::ENOSYS), // request_key
         250 => crate::stub::counted(cx, Errno::ENOSYS), // keyctl
@@ -318,7 +317,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         334 => crate::gate::checked(cx), // rseq
         335 => crate::stub::counted(cx, Errno::ENOSYS), // uretprobe
         336 => crate::stub::counted(cx, Errno::ENOSYS), // uprobe
-        424 => crate::stub::counted(cx, Errno::ENOSYS), // pidfd_send_signal
+        424 => ret(crate::process::pidfd::sys_pidfd_send_signal(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // pidfd_send_signal
         425 => crate::stub::counted(cx, Errno::ENOSYS), // io_uring_setup
         426 => crate::stub::counted(cx, Errno::ENOSYS), // io_uring_enter
         427 => crate::stub::counted(cx, Errno::ENOSYS), // io_uring_register
@@ -328,10 +327,10 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         431 => crate::stub::counted(cx, Errno::EPERM), // fsconfig
         432 => crate::stub::counted(cx, Errno::EPERM), // fsmount
         433 => crate::stub::counted(cx, Errno::EPERM), // fspick
-        434 => crate::stub::counted(cx, Errno::ENOSYS), // pidfd_open
+        434 => ret(crate::process::pidfd::sys_pidfd_open(cx, r(a[0]), r(a[1]))), // pidfd_open
         435 => crate::stub::counted(cx, Errno::ENOSYS), // clone3
         436 => ret(crate::fd::sys_close_range(cx, r(a[0]), r(a[1]), r(a[2]))), // close_range
-        438 => crate::stub::counted(cx, Errno::EPERM), // pidfd_getfd
+        438 => ret(crate::process::pidfd::sys_pidfd_getfd(cx, r(a[0]), r(a[1]), r(a[2]))), // pidfd_getfd
         439 => ret(crate::file::access::sys_faccessat2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // faccessat2
         440 => crate::stub::counted(cx, Errno::ENOSYS), // process_madvise
         442 => crate::stub::counted(cx, Errno::EPERM), // mount_setattr
@@ -366,7 +365,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
         1027 => ret(crate::loader::sys_signal_page(cx, r(a[0]))), // signal_page
-        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 72 | 73 | 85 | 232 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
+        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 72 | 73 | 85 | 232 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -397,6 +396,7 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         73 => ret(crate::fd::lock::sys_flock(cx, r(a[0]), r(a[1])).await),
         85 => ret(crate::file::open::sys_creat(cx, r(a[0]), r(a[1])).await),
         232 => ret(crate::poll::epoll::sys_epoll_wait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        247 => ret(crate::process::pidfd::sys_waitid(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         257 => ret(crate::file::open::sys_openat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         270 => ret(crate::poll::select::sys_pselect6(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         271 => ret(crate::poll::pollfds::sys_ppoll(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),

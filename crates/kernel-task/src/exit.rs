@@ -97,6 +97,7 @@ impl Kernel {
         self.release(&process);
         self.reparent_children(&process);
         self.remove_process(&process);
+        self.note_death(&process);
         // Not before its death: the signals that this may raise must not change how it ends.
         if let Some(events) = self.events.get().filter(|_| process.sid() == process.pid) {
             events.session_ended(process.sid());

@@ -13,6 +13,7 @@ use kernel_net::NetNamespace;
 use platform_api::{HostTid, Platform, Restart, Syscall};
 use rustc_hash::FxHashMap;
 
+use crate::dead::Dead;
 use crate::fork::ForkSnapshot;
 use crate::mapped::MappedFiles;
 use crate::process::Process;
@@ -76,6 +77,7 @@ pub struct Kernel {
     parked: OnceLock<Arc<dyn ParkedCalls>>,
     /// Woken when signals may have come to some process: what reads of signalfds wait for.
     pub signal_arrivals: WaitQueue,
+    pub(crate) dead: Dead,
     /// Threads by host id; a process is found through its leader's entry in `processes`.
     pub(crate) tasks: RwLock<TaskMap>,
     processes: RwLock<FxHashMap<HostTid, Arc<Process>>>,
@@ -108,6 +110,7 @@ impl Kernel {
             events: OnceLock::new(),
             parked: OnceLock::new(),
             signal_arrivals: WaitQueue::new(),
+            dead: Dead::default(),
             tasks: RwLock::default(),
             processes: RwLock::default(),
             by_pid: RwLock::default(),

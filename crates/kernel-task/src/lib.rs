@@ -10,6 +10,7 @@
 
 pub mod credentials;
 pub mod current;
+mod dead;
 pub mod elf;
 pub mod exec;
 pub mod exit;

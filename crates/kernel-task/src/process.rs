@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use abi_linux::SysResult;
 use kernel_base::cred::Credentials;
 use kernel_base::sync::{Mutex, RwLock};
+use kernel_base::wait::WaitQueue;
 use kernel_vfs::path::Path;
 use platform_api::HostTid;
 
@@ -62,6 +63,10 @@ pub struct Process {
     pub real_timer: Arc<RealTimer>,
     /// Handlers that the host does not have as the guest installed them.
     pub(crate) signal_actions: Mutex<SignalActions>,
+    /// The host says that it is dead.
+    pub(crate) exited: AtomicBool,
+    /// Woken by its death.
+    pub exit_queue: WaitQueue,
     /// timer_create(2).
     pub posix_timers: PosixTimers,
     /// PR_SET_CHILD_SUBREAPER.
@@ -113,6 +118,8 @@ impl Process {
             dying: AtomicBool::new(false),
             signal_hint_until: AtomicU64::new(0),
             signal_actions: Mutex::new(from.signal_actions),
+            exited: AtomicBool::new(false),
+            exit_queue: WaitQueue::new(),
             posix_timers: PosixTimers::default(),
             child_subreaper: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),

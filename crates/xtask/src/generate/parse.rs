@@ -108,7 +108,10 @@ fn consistent(row: &Syscall) -> anyhow::Result<()> {
     );
     ensure!(!row.strict || row.disposition == Disposition::Native, "`strict` is for native rows");
     ensure!(row.level != Level::Partial || !row.note.is_empty(), "a partial row says what is missing");
-    ensure!(row.disposition != Disposition::Native || row.mode == Mode::Inline, "a native row never parks");
+    ensure!(
+        row.disposition != Disposition::Native || row.mode == Mode::Inline || row.answer == Answer::Handler,
+        "a native row without a handler never parks"
+    );
     Ok(())
 }
 

@@ -1,0 +1,217 @@
+//! Processes as files: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), waitid(2) on a pidfd.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use integration::checks;
+use integration::guest::{self, fd, signal};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::signal::{SaFlags, Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, pipe, write};
+
+fn main() -> ExitCode {
+    guest::main(checks![
+        pidfd_becomes_readable_with_the_death,
+        waitid_on_a_pidfd_waits_for_the_child,
+        waitid_on_a_pidfd_of_no_child_gets_echild,
+        pidfd_of_a_zombie_opens,
+        signal_reaches_the_process,
+        queued_signal_carries_its_value,
+        dead_process_gets_esrch,
+        getfd_copies_a_descriptor,
+        fdinfo_names_the_process,
+        calls_check_their_arguments,
+    ])
+}
+
+fn open(pid: Pid, flags: u32) -> nix::Result<OwnedFd> {
+    // SAFETY: the call takes no pointer.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), flags) };
+    Errno::result(number).map(|number| fd::own(i32::try_from(number).expect("a descriptor")))
+}
+
+fn send(pidfd: i32, signal: i32, info: Option<&libc::siginfo_t>, flags: u32) -> nix::Result<()> {
+    let info = info.map_or(std::ptr::null(), |info| &raw const *info);
+    // SAFETY: the info is live or null.
+    Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, info, flags) }).map(drop)
+}
+
+fn getfd(pidfd: &impl AsFd, number: i32, flags: u32) -> nix::Result<OwnedFd> {
+    // SAFETY: the call takes no pointer.
+    let got = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_fd().as_raw_fd(), number, flags) };
+    Errno::result(got).map(|number| fd::own(i32::try_from(number).expect("a descriptor")))
+}
+
+fn child(run: impl FnOnce() -> i32) -> Pid {
+    // SAFETY: checks run in a process of one thread.
+    match unsafe { fork() }.expect("fork") {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => std::process::exit(run()),
+    }
+}
+
+fn sleeper() -> Pid {
+    child(|| {
+        thread::sleep(Duration::from_secs(30));
+        0
+    })
+}
+
+fn reap(pidfd: BorrowedFd<'_>) -> nix::Result<WaitStatus> {
+    waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED)
+}
+
+fn events(pidfd: &impl AsFd, ms: u16) -> Option<PollFlags> {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    (poll(&mut fds, PollTimeout::from(ms)).expect("poll") == 1).then(|| fds[0].revents().expect("known"))
+}
+
+fn pidfd_becomes_readable_with_the_death() {
+    let pid = child(|| {
+        thread::sleep(Duration::from_millis(60));
+        3
+    });
+    let pidfd = open(pid, 0).expect("pidfd_open");
+    assert_eq!(fd::fcntl(pidfd.as_raw_fd(), libc::F_GETFD, 0), Ok(libc::FD_CLOEXEC));
+    assert_eq!(events(&pidfd, 0), None);
+    assert_eq!(events(&pidfd, 5000), Some(PollFlags::POLLIN));
+    assert_eq!(reap(pidfd.as_fd()), Ok(WaitStatus::Exited(pid, 3)));
+    let sleeping = sleeper();
+    let pidfd = open(sleeping, 0).expect("pidfd_open");
+    let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
+    epoll.add(&pidfd, EpollEvent::new(EpollFlags::EPOLLIN, 1)).expect("add");
+    kill(sleeping, Signal::SIGKILL).expect("kill");
+    assert_eq!(epoll.wait(&mut [EpollEvent::empty()], 5000u16), Ok(1));
+    assert_eq!(reap(pidfd.as_fd()), Ok(WaitStatus::Signaled(sleeping, Signal::SIGKILL, false)));
+}
+
+fn waitid_on_a_pidfd_waits_for_the_child() {
+    let pid = child(|| {
+        thread::sleep(Duration::from_millis(80));
+        9
+    });
+    let pidfd = open(pid, 0).expect("pidfd_open");
+    let now = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    assert_eq!(waitid(Id::PIDFd(pidfd.as_fd()), now), Ok(WaitStatus::StillAlive));
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    assert_eq!(waitid(Id::PIDFd(pidfd.as_fd()), look), Ok(WaitStatus::Exited(pid, 9)));
+    assert_eq!(reap(pidfd.as_fd()), Ok(WaitStatus::Exited(pid, 9)));
+    assert_eq!(reap(pidfd.as_fd()), Err(Errno::ECHILD));
+    let other = sleeper();
+    let pidfd = open(other, libc::O_NONBLOCK.cast_unsigned()).expect("pidfd_open");
+    assert_eq!(reap(pidfd.as_fd()), Err(Errno::EAGAIN));
+    kill(other, Signal::SIGKILL).expect("kill");
+}
+
+fn waitid_on_a_pidfd_of_no_child_gets_echild() {
+    let own = open(getpid(), 0).expect("pidfd_open");
+    assert_eq!(reap(own.as_fd()), Err(Errno::ECHILD));
+    assert_eq!(waitid(Id::PIDFd(own.as_fd()), WaitPidFlag::WNOHANG), Err(Errno::EINVAL));
+    let (reader, _writer) = pipe().expect("pipe");
+    assert_eq!(reap(reader.as_fd()), Err(Errno::EBADF));
+}
+
+fn pidfd_of_a_zombie_opens() {
+    let pid = child(|| 4);
+    thread::sleep(Duration::from_millis(100));
+    let pidfd = open(pid, 0).expect("pidfd_open");
+    assert_eq!(events(&pidfd, 0), Some(PollFlags::POLLIN));
+    assert_eq!(send(pidfd.as_raw_fd(), 0, None, 0), Ok(()));
+    assert_eq!(reap(pidfd.as_fd()), Ok(WaitStatus::Exited(pid, 4)));
+    assert_eq!(events(&pidfd, 0), Some(PollFlags::POLLIN | PollFlags::POLLHUP));
+    assert_eq!(open(pid, 0).err(), Some(Errno::ESRCH));
+}
+
+fn signal_reaches_the_process() {
+    signal::note(Signal::SIGUSR1, SaFlags::empty());
+    let own = open(getpid(), 0).expect("pidfd_open");
+    send(own.as_raw_fd(), libc::SIGUSR1, None, 0).expect("pidfd_send_signal");
+    assert_eq!((signal::count(), signal::CODE.load(Ordering::SeqCst)), (1, libc::SI_USER));
+    let pid = sleeper();
+    let pidfd = open(pid, 0).expect("pidfd_open");
+    send(pidfd.as_raw_fd(), libc::SIGTERM, None, 0).expect("pidfd_send_signal");
+    assert_eq!(reap(pidfd.as_fd()), Ok(WaitStatus::Signaled(pid, Signal::SIGTERM, false)));
+}
+
+fn queued_signal_carries_its_value() {
+    signal::note(Signal::SIGUSR1, SaFlags::empty());
+    let own = open(getpid(), 0).expect("pidfd_open");
+    // SAFETY: siginfo_t is plain data.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    (info.si_signo, info.si_code) = (libc::SIGUSR1, libc::SI_QUEUE);
+    assert_eq!(send(own.as_raw_fd(), libc::SIGUSR2, Some(&info), 0), Err(Errno::EINVAL));
+    send(own.as_raw_fd(), libc::SIGUSR1, Some(&info), 0).expect("pidfd_send_signal");
+    assert_eq!((signal::count(), signal::CODE.load(Ordering::SeqCst)), (1, libc::SI_QUEUE));
+    let pid = sleeper();
+    let other = open(pid, 0).expect("pidfd_open");
+    info.si_code = libc::SI_USER;
+    assert_eq!(send(other.as_raw_fd(), libc::SIGUSR1, Some(&info), 0), Err(Errno::EPERM));
+    kill(pid, Signal::SIGKILL).expect("kill");
+}
+
+fn dead_process_gets_esrch() {
+    let pid = child(|| 0);
+    let pidfd = open(pid, 0).expect("pidfd_open");
+    reap(pidfd.as_fd()).expect("waitid");
+    assert_eq!(send(pidfd.as_raw_fd(), libc::SIGTERM, None, 0), Err(Errno::ESRCH));
+    assert_eq!(getfd(&pidfd, 0, 0).err(), Some(Errno::ESRCH));
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).expect("fdinfo");
+    assert!(info.contains("Pid:\t-1\n"), "{info}");
+}
+
+fn getfd_copies_a_descriptor() {
+    let (reader, writer) = pipe().expect("pipe");
+    let number = writer.as_raw_fd();
+    let pid = sleeper();
+    drop(writer);
+    let pidfd = open(pid, 0).expect("pidfd_open");
+    let copy = getfd(&pidfd, number, 0).expect("pidfd_getfd");
+    write(&copy, b"through the child").expect("write");
+    kill(pid, Signal::SIGKILL).expect("kill");
+    reap(pidfd.as_fd()).expect("waitid");
+    drop(copy);
+    let mut all = String::new();
+    File::from(reader).read_to_string(&mut all).expect("read");
+    assert_eq!(all, "through the child");
+}
+
+fn fdinfo_names_the_process() {
+    let own = open(getpid(), 0).expect("pidfd_open");
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", own.as_raw_fd())).expect("fdinfo");
+    let line = format!("Pid:\t{}\n", std::process::id());
+    assert!(info.contains(&line), "{info}");
+    let link = fs::read_link(format!("/proc/self/fd/{}", own.as_raw_fd())).expect("readlink");
+    assert_eq!(link.to_str(), Some("anon_inode:[pidfd]"));
+}
+
+fn calls_check_their_arguments() {
+    let own = open(getpid(), 0).expect("pidfd_open");
+    assert_eq!(open(Pid::from_raw(0), 0).err(), Some(Errno::EINVAL));
+    assert_eq!(open(Pid::from_raw(-1), 0).err(), Some(Errno::EINVAL));
+    assert_eq!(open(getpid(), 1).err(), Some(Errno::EINVAL));
+    assert_eq!(open(Pid::from_raw(4_000_000), 0).err(), Some(Errno::ESRCH));
+    let (told, tid) = std::sync::mpsc::channel();
+    let (finish, end) = std::sync::mpsc::channel::<()>();
+    let other = thread::spawn(move || {
+        // SAFETY: gettid(2) takes no argument.
+        told.send(unsafe { libc::gettid() }).expect("send");
+        let _ = end.recv();
+    });
+    assert_eq!(open(Pid::from_raw(tid.recv().expect("recv")), 0).err(), Some(Errno::ENOENT));
+    drop(finish);
+    other.join().expect("join");
+    assert_eq!(send(0, libc::SIGTERM, None, 0), Err(Errno::EBADF));
+    assert_eq!(send(own.as_raw_fd(), 65, None, 0), Err(Errno::EINVAL));
+    assert_eq!(send(own.as_raw_fd(), 0, None, 8), Err(Errno::EINVAL));
+    assert_eq!(getfd(&own, 99, 0).err(), Some(Errno::EBADF));
+    assert_eq!(getfd(&own, 0, 1).err(), Some(Errno::EINVAL));
+    assert_eq!(getfd(&own, 0, 0).map(|copy| copy.as_raw_fd() > 2), Ok(true));
+}

@@ -133,7 +133,7 @@ fn nonblocking_read_gets_eagain() {
 }
 
 fn mask_can_be_changed() {
-    let mut fd = open(&[Signal::SIGUSR1, Signal::SIGUSR2], SfdFlags::SFD_NONBLOCK);
+    let fd = open(&[Signal::SIGUSR1, Signal::SIGUSR2], SfdFlags::SFD_NONBLOCK);
     raise(Signal::SIGUSR1).expect("raise");
     fd.set_mask(&[Signal::SIGUSR2].into_iter().collect()).expect("signalfd");
     assert!(fd.read_signal().expect("read").is_none());

@@ -18,9 +18,10 @@ use abi_linux::{Errno, SysResult};
 use host_sys::pidfd::{self, Ending};
 use host_sys::{seccomp, signal};
 use parking_lot::{Condvar, Mutex};
-use platform_api::{CallId, Clock, HostTid, KernelEvents, Platform, Syscall, Worker};
+use platform_api::{CallId, HostTid, KernelEvents, Syscall, Worker};
+use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::platform::NotifyPlatform;
+use crate::platform::{NotifyPlatform, coarse_now_ns};
 
 /// How long a call may take before another thread takes the lead: between one and two of these.
 const TICK: Duration = Duration::from_millis(2);
@@ -165,15 +166,13 @@ fn work(platform: &NotifyPlatform, baton: &Baton, me: usize, worker: &mut dyn Wo
 /// Takes calls for as long as `me` leads.
 fn lead(platform: &NotifyPlatform, baton: &Baton, me: usize, seat: &Seat, worker: &mut dyn Worker) {
     let listener = platform.listener();
-    let mut misses = 0u32;
     while !baton.stopping() && baton.leads(me) {
         let call = match receive(listener) {
             Ok(call) => call,
-            // Killed before we could take it; or all guests are gone, and the reactor learns of it any moment.
             Err(Errno::ENOENT | Errno::EINTR) => {
-                misses = misses.saturating_add(1);
-                if misses > 64 {
-                    thread::sleep(TICK);
+                // Its caller was killed before we could take it; or all are gone, and none can come again.
+                if is_abandoned(listener) {
+                    baton.stop();
                 }
                 continue;
             }
@@ -183,13 +182,19 @@ fn lead(platform: &NotifyPlatform, baton: &Baton, me: usize, seat: &Seat, worker
                 continue;
             }
         };
-        misses = 0;
         baton.enter(seat);
-        platform.calls().begin(call.id.0, call.tid, platform.now_ns(Clock::Monotonic));
+        platform.calls().begin(call.id.0, call.tid, coarse_now_ns());
         worker.call(call);
         platform.calls().end();
         baton.leave(seat);
     }
+}
+
+/// Whether no thread is left that could make a call (seccomp_notify_poll of kernel/seccomp.c).
+fn is_abandoned(listener: BorrowedFd<'_>) -> bool {
+    let mut watched = [PollFd::from_borrowed_fd(listener, PollFlags::empty())];
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut watched, Some(&now)).is_ok() && watched.iter().any(|it| it.revents().contains(PollFlags::HUP))
 }
 
 /// The next call.

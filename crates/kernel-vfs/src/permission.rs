@@ -5,7 +5,7 @@ use abi_linux::fs::{S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_ISVTX};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
 
-use crate::inode::Metadata;
+use crate::inode::{FileKind, Inode, Metadata};
 
 bitflags::bitflags! {
     /// What is wanted, with the values of access(2).
@@ -29,13 +29,23 @@ pub fn check(meta: &Metadata, creds: &Credentials, want: Access) -> SysResult<()
     if want.bits() & !class & 7 == 0 || capable(meta, creds, want) { Ok(()) } else { Err(Errno::EACCES) }
 }
 
+/// As [`check`], but the inode is asked only where its owner and mode matter: not when a capability decides.
+pub fn check_inode(inode: &dyn Inode, creds: &Credentials, want: Access) -> SysResult<()> {
+    let is_dir = inode.kind() == FileKind::Directory;
+    if overrides(is_dir, creds, want) { Ok(()) } else { check(&inode.metadata()?, creds, want) }
+}
+
+/// Whether `creds` may do `want` whatever owner and mode are.
+fn overrides(is_dir: bool, creds: &Credentials, want: Access) -> bool {
+    let reads = want == Access::READ || is_dir && !want.contains(Access::WRITE);
+    creds.has(Cap::DAC_READ_SEARCH) && reads
+        || creds.has(Cap::DAC_OVERRIDE) && (is_dir || !want.contains(Access::EXEC))
+}
+
 fn capable(meta: &Metadata, creds: &Credentials, want: Access) -> bool {
     let is_dir = meta.mode & S_IFMT == S_IFDIR;
-    if creds.has(Cap::DAC_READ_SEARCH) && (want == Access::READ || is_dir && !want.contains(Access::WRITE)) {
-        return true;
-    }
     // Root may run a file only when somebody may.
-    creds.has(Cap::DAC_OVERRIDE) && (is_dir || !want.contains(Access::EXEC) || meta.mode & 0o111 != 0)
+    overrides(is_dir, creds, want) || creds.has(Cap::DAC_OVERRIDE) && meta.mode & 0o111 != 0
 }
 
 /// Whether `creds` own the inode or may act as its owner (inode_owner_or_capable).
@@ -60,5 +70,34 @@ pub const fn mode_without_privilege(mode: u32) -> u32 {
         S_IFDIR => mode,
         S_IFREG if mode & 0o010 != 0 => mode & !(S_ISUID | S_ISGID),
         _ => mode & !S_ISUID,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, S_IFDIR, S_IFREG, check, overrides};
+    use crate::inode::Metadata;
+    use kernel_base::cred::{Cap, CapSet, Credentials};
+
+    #[test]
+    fn what_a_capability_decides_does_not_depend_on_the_mode() {
+        let sets = [
+            &[][..],
+            &[Cap::DAC_READ_SEARCH],
+            &[Cap::DAC_OVERRIDE],
+            &[Cap::DAC_READ_SEARCH, Cap::DAC_OVERRIDE],
+        ];
+        for caps in sets {
+            let mut creds = Credentials::new(1000, 1000, CapSet::EMPTY);
+            creds.effective = caps.iter().fold(CapSet::EMPTY, |set, &cap| set.with(cap));
+            for (kind, is_dir) in [(S_IFDIR, true), (S_IFREG, false)] {
+                for want in (0..8).map(Access::from_bits_retain).filter(|want| !want.is_empty()) {
+                    // Without any bit is the worst case; a regular file that nobody may run is not root's to run.
+                    let meta = Metadata { mode: kind, ..Metadata::default() };
+                    let granted = check(&meta, &creds, want).is_ok();
+                    assert_eq!(overrides(is_dir, &creds, want), granted, "{caps:?} {want:?} {is_dir}");
+                }
+            }
+        }
     }
 }

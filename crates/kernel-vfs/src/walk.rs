@@ -92,7 +92,7 @@ pub(crate) struct Walker<'a, 'p> {
     position: usize,
     /// The place reached.
     pub(crate) here: Path,
-    start: Path,
+    start: &'a Path,
     links: usize,
 }
 
@@ -110,14 +110,14 @@ impl WalkContext<'_> {
                 path.mount.check_writable()?;
             }
         }
-        permission::check(&path.inode().metadata()?, self.creds, want)
+        permission::check_inode(&**path.inode(), self.creds, want)
     }
 }
 
 impl<'a, 'p> Walker<'a, 'p> {
     pub(crate) fn new(
         cx: &'a WalkContext<'a>,
-        at: Option<&Path>,
+        at: Option<&'a Path>,
         path: &'p [u8],
         flags: WalkFlags,
     ) -> SysResult<Self> {
@@ -127,10 +127,14 @@ impl<'a, 'p> Walker<'a, 'p> {
         if path.is_empty() && !flags.contains(WalkFlags::EMPTY_PATH) {
             return Err(Errno::ENOENT);
         }
-        let start = at.unwrap_or(cx.cwd).clone();
-        let mut walker =
-            Self { cx, flags, path: Cow::Borrowed(path), position: 0, here: start.clone(), start, links: 0 };
-        walker.go_to_root_if_absolute()?;
+        let start = at.unwrap_or(cx.cwd);
+        let anywhere = !flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT | WalkFlags::NO_XDEV);
+        let from_root = anywhere && path.first() == Some(&b'/');
+        let here = if from_root { cx.root } else { start }.clone();
+        let mut walker = Self { cx, flags, path: Cow::Borrowed(path), position: 0, here, start, links: 0 };
+        if !from_root {
+            walker.go_to_root_if_absolute()?;
+        }
         Ok(walker)
     }
 
@@ -141,7 +145,7 @@ impl<'a, 'p> Walker<'a, 'p> {
         if self.flags.contains(WalkFlags::BENEATH) {
             return Err(Errno::EXDEV);
         }
-        let root = if self.flags.contains(WalkFlags::IN_ROOT) { &self.start } else { self.cx.root };
+        let root = if self.flags.contains(WalkFlags::IN_ROOT) { self.start } else { self.cx.root };
         if self.flags.contains(WalkFlags::NO_XDEV) && root.mount.id() != self.here.mount.id() {
             return Err(Errno::EXDEV);
         }
@@ -214,7 +218,7 @@ impl<'a, 'p> Walker<'a, 'p> {
         if inode.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        permission::check(&inode.metadata()?, self.cx.creds, Access::EXEC)
+        permission::check_inode(&**inode, self.cx.creds, Access::EXEC)
     }
 
     /// The entry of that name in the directory reached, with what is mounted on it.
@@ -233,7 +237,7 @@ impl<'a, 'p> Walker<'a, 'p> {
 
     /// `..`: never above the root, and across mounts.
     pub(crate) fn go_up(&mut self) -> SysResult<()> {
-        let at_start = self.here.is_same(&self.start);
+        let at_start = self.here.is_same(self.start);
         if at_start && self.flags.contains(WalkFlags::BENEATH) {
             return Err(Errno::EXDEV);
         }

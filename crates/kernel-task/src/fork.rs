@@ -27,7 +27,7 @@ const MAX_ORPHANS: usize = 16;
 /// Everything that a child process inherits.
 pub struct ForkSnapshot {
     pub files: FdTable,
-    pub fs: FsState,
+    pub fs: Arc<FsState>,
     pub credentials: Arc<Credentials>,
     pub limits: Limits,
     pub image: Arc<Image>,
@@ -56,7 +56,7 @@ impl ForkSnapshot {
         let process = &task.process;
         Self {
             files: process.files.duplicate(),
-            fs: process.fs.lock().clone(),
+            fs: Arc::clone(&process.fs.lock()),
             credentials: process.credentials(),
             limits: process.limits.duplicate(),
             image: Arc::clone(&process.image.read()),
@@ -77,7 +77,7 @@ impl ForkSnapshot {
     pub fn for_init(files: FdTable, fs: FsState, credentials: Credentials, limits: Limits) -> Self {
         Self {
             files,
-            fs,
+            fs: Arc::new(fs),
             credentials: Arc::new(credentials),
             limits,
             image: Arc::new(Image::default()),

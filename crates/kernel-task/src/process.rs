@@ -39,8 +39,8 @@ pub struct Process {
     pub pid: i32,
     /// Open descriptors, shared by all threads.
     pub files: FdTable,
-    /// Root, working directory, umask.
-    pub fs: Mutex<FsState>,
+    /// Root, working directory, umask. A path walk keeps those that it started with.
+    pub fs: Mutex<Arc<FsState>>,
     credentials: RwLock<Arc<Credentials>>,
     /// Resource limits.
     pub limits: Limits,

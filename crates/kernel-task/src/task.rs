@@ -75,7 +75,7 @@ impl Task {
 
     /// Runs `f` with where this thread's path walks begin and who it is.
     pub fn with_walk<R>(&self, f: impl FnOnce(&WalkContext<'_>) -> R) -> R {
-        let fs = self.process.fs.lock().clone();
+        let fs = Arc::clone(&self.process.fs.lock());
         let creds = self.process.credentials();
         f(&WalkContext { root: &fs.root, cwd: &fs.cwd, creds: &creds, who: self, umask: fs.umask })
     }

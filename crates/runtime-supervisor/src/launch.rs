@@ -60,7 +60,7 @@ fn enter_cwd(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
             Ok(path)
         })
         .map_err(failed)?;
-    task.process.fs.lock().cwd = cwd;
+    Arc::make_mut(&mut task.process.fs.lock()).cwd = cwd;
     Ok(())
 }
 

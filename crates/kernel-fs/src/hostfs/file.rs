@@ -19,14 +19,15 @@ use super::inode::{HostInode, kind_of};
 pub(super) struct HostFile {
     inode: Arc<HostInode>,
     file: DataFile,
-    /// Whether it had set-id bits when it was opened, which a write takes away.
+    /// Whether it is open for writing and had set-id bits when it was opened, which a write takes away.
     privileged: bool,
 }
 
 impl HostFile {
-    pub(super) fn new(inode: Arc<HostInode>, file: DataFile) -> Self {
+    pub(super) fn new(inode: Arc<HostInode>, file: DataFile, flags: OpenFlags) -> Self {
         inode.opened();
-        let privileged = inode.metadata().is_ok_and(|m| mode_without_privilege(m.mode) != m.mode);
+        let has_privilege = || inode.metadata().is_ok_and(|m| mode_without_privilege(m.mode) != m.mode);
+        let privileged = flags.writable() && has_privilege();
         Self { inode, file, privileged }
     }
 

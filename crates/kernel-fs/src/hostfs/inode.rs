@@ -375,7 +375,7 @@ impl Inode for HostInode {
         match self.kind {
             FileKind::Regular => {
                 let file = if flags.writable() { self.writer()? } else { self.reader()? };
-                Ok(Arc::new(HostFile::new(me, file)))
+                Ok(Arc::new(HostFile::new(me, file, flags)))
             }
             FileKind::Directory => Ok(Arc::new(HostDir::new(me, self.node()?.list()?))),
             FileKind::Symlink => Err(Errno::ELOOP),

@@ -148,7 +148,7 @@ impl<'a> GuestMem<'a> {
     /// Reads a NUL-terminated string of at most `max` bytes with its NUL; `too_long` otherwise. The NUL is
     /// not part of the result. Reads to the next page border first, so one host call nearly always does.
     pub fn read_cstr(&self, at: UserCStr, max: usize, too_long: Errno) -> SysResult<Vec<u8>> {
-        let mut out = Vec::with_capacity(256.min(max));
+        let mut out = Vec::new();
         let mut chunk = [0u8; 512];
         let mut addr = at.0;
         while out.len() < max {

@@ -88,7 +88,11 @@ impl HostRoot {
         for name in ["bin", "lib", "lib64", "sbin"] {
             symlink(format!("usr/{name}"), dir.path().join(name))?;
         }
-        fs::copy("/etc/passwd", dir.path().join("etc/passwd"))?;
+        // Without the linker's cache a program looks for its libraries in dozens of directories, which it does not
+        // natively.
+        for name in ["etc/passwd", "etc/ld.so.cache"] {
+            fs::copy(Path::new("/").join(name), dir.path().join(name))?;
+        }
         Ok(Self { dir, tools: tools.to_owned() })
     }
 

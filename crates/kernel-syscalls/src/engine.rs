@@ -64,14 +64,13 @@ impl Shared {
 /// Handles one call that may wait, from dispatch to answer.
 async fn run(shared: Arc<Shared>, cx: Cx) {
     let mut handler = pin!(dispatch_blocking(&cx));
-    let guarded =
-        poll_fn(|context| {
-            current::set(cx.task.tid);
-            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
-                Ok(polled) => polled.map(Ok),
-                Err(payload) => Poll::Ready(Err(payload)),
-            }
-        });
+    let guarded = poll_fn(|context| {
+        current::set(cx.task.tid);
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    });
     match guarded.await {
         Ok(result) => shared.finish(&cx, result),
         Err(payload) => shared.panicked(&cx, &*payload),

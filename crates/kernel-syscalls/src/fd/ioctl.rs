@@ -67,9 +67,8 @@ fn open_peer(cx: &Cx, file: &File, flags: u64) -> SysResult<Fd> {
         let path = walk.resolve(Some(&parent), name.as_bytes(), WalkFlags::NOFOLLOW)?;
         if path.inode().metadata()?.rdev == tty::device_number(index) { Ok(path) } else { Err(Errno::ENODEV) }
     };
-    let path = cx.with_walk(|walk| {
-        find(walk, index.to_string()).or_else(|_| find(walk, format!("pts/{index}")))
-    })?;
+    let path =
+        cx.with_walk(|walk| find(walk, index.to_string()).or_else(|_| find(walk, format!("pts/{index}"))))?;
     let inode = Arc::clone(path.inode());
     let status = flags.difference(OpenFlags::CLOEXEC | OpenFlags::NOCTTY);
     cx.install(File::new(path, inode, slave, status), flags.contains(OpenFlags::CLOEXEC))

@@ -4,7 +4,7 @@ mod descriptors;
 mod files;
 mod memory;
 mod rig;
-mod sockets;
 mod signals;
+mod sockets;
 mod streams;
 mod waiting;

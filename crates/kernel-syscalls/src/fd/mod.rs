@@ -32,7 +32,9 @@ pub(crate) fn sys_close(cx: &Cx, fd: Fd) -> SysResult<Outcome> {
     if !loaders {
         let_go(cx, cx.process.files.remove(fd)?);
     }
-    let mapped = fd.0 != crate::mem::LOADER_FD && cx.process.forget_mapped_fd(fd.0);
+    // A thread's exec may have put the loader there.
+    let is_loader = fd.0 == crate::mem::LOADER_FD && cx.exec_is_under_way();
+    let mapped = !is_loader && cx.process.forget_mapped_fd(fd.0);
     Ok(if mapped || loaders { Outcome::Continue } else { Outcome::Value(0) })
 }
 

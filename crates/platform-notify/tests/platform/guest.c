@@ -55,8 +55,16 @@ static void map(void) {
 }
 
 static void substitute(void) {
-    CHECK(call(1500, 1, 2, 3, 4, 5, 6) == 99);
-    CHECK(call(1502, 0, 0, 0, 0, 0, 0) == 1);
+    u64 result, rdi = 1, rsi = 2, rdx = 3;
+    register u64 r10 __asm__("r10") = 4;
+    register u64 r8 __asm__("r8") = 5;
+    register u64 r9 __asm__("r9") = 6;
+    __asm__ volatile("syscall"
+                     : "=a"(result), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9)
+                     : "a"((u64)1500)
+                     : "rcx", "r11", "memory");
+    CHECK(result == 1);
+    CHECK(rdi == 1 && rsi == 2 && rdx == 3 && r10 == 4 && r8 == 5 && r9 == 6);
 }
 
 static void exec(char **argv, char **envp) {

@@ -210,6 +210,7 @@ fn threads_and_children_are_identified() {
                 seen.lock().unwrap().push((call.args[0], identity, call.tid));
                 platform.reply(call.id, Reply::Value(0));
             }
+            1601 if seen.lock().unwrap().len() < 2 => platform.reply(call.id, Reply::Errno(Errno::EAGAIN)),
             1601 => {
                 let init = platform.init();
                 let me = platform.identify(init).unwrap();

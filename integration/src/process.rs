@@ -42,6 +42,7 @@ pub fn run(command: &mut Command, input: &[u8]) -> Finished {
 
 /// [`run`] with another limit.
 pub fn run_within(command: &mut Command, input: &[u8], limit: Duration) -> Finished {
+    default_signals();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("stdin is a pipe");
@@ -71,6 +72,16 @@ pub fn run_native_status(program: &Path) -> Option<i32> {
     let mut child = command.spawn().ok()?;
     let (status, hung) = wait(&mut child, Duration::from_secs(20));
     (!hung).then(|| shell_status(status))
+}
+
+/// A job that a shell started in the background inherits SIGINT and SIGQUIT ignored, and so would what the tests
+/// start: programs that a user starts have them at their defaults.
+pub fn default_signals() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+        // SAFETY: the default action is no handler, so nothing runs in a signal's context.
+        unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }
+            .expect("it may be set");
+    }
 }
 
 /// An exit status as a shell's `$?` has it.

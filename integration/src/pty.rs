@@ -34,6 +34,7 @@ pub struct Terminal {
 impl Terminal {
     /// Starts `command` as the leader of a new session on a new terminal of 24 rows and 80 columns.
     pub fn start(mut command: Command) -> Self {
+        process::default_signals();
         let master =
             posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pty can be had");
         grantpt(&master).expect("the pty is ours");

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         closed_number_gets_ebadf_everywhere,
         wrong_access_mode_gets_ebadf,
         append_writes_at_end_whatever_the_offset,
+        read_of_a_whole_file_ends_at_its_end,
         lseek_from_start_here_and_end,
         lseek_to_negative_gets_einval,
         write_beyond_end_leaves_zeros,
@@ -244,6 +245,17 @@ fn append_writes_at_end_whatever_the_offset() {
     append(b"p");
     assert_eq!(guest::wait_raw(child.as_raw()), 0);
     assert_eq!(fs::metadata(&path).expect("stat").len(), 410);
+}
+
+fn read_of_a_whole_file_ends_at_its_end() {
+    let scratch = Scratch::new();
+    for len in [0, 1, 4096, 65_536, 262_144, 524_288, 600_000] {
+        let path = scratch.file("whole", &"x".repeat(len));
+        let mut file = File::open(path).expect("open");
+        let mut buf = vec![0; 1 << 20];
+        assert_eq!(file.read(&mut buf).expect("read"), len);
+        assert_eq!(file.read(&mut buf).expect("read"), 0);
+    }
 }
 
 fn lseek_from_start_here_and_end() {

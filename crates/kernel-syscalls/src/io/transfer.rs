@@ -148,15 +148,16 @@ impl<'a> Transfer<'a> {
         let mut done = 0;
         loop {
             let want = (total - done).min(SCRATCH_LEN);
-            match with_scratch(want, |scratch| self.read_piece(done, scratch)) {
-                Ok(got) => done += got,
+            let got = match with_scratch(want, |scratch| self.read_piece(done, scratch)) {
+                Ok(got) => got,
                 // An empty read must not wait for data that it does not take.
                 Err(Errno::EAGAIN) if total == 0 => return Ok(0),
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => return Ok(done),
-            }
+            };
+            done += got;
             // A short piece is the end, a packet, a line, or a buffer that ends in unmapped memory.
-            if done == total || done % SCRATCH_LEN != 0 || done == 0 {
+            if done == total || got < want {
                 return Ok(done);
             }
         }

@@ -250,7 +250,7 @@ fn append_writes_at_end_whatever_the_offset() {
 fn read_of_a_whole_file_ends_at_its_end() {
     let scratch = Scratch::new();
     for len in [0, 1, 4096, 65_536, 262_144, 524_288, 600_000] {
-        let path = scratch.file("whole", &"x".repeat(len));
+        let path = scratch.file("whole", "x".repeat(len));
         let mut file = File::open(path).expect("open");
         let mut buf = vec![0; 1 << 20];
         assert_eq!(file.read(&mut buf).expect("read"), len);

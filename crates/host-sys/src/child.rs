@@ -128,10 +128,10 @@ pub fn drop_capabilities() -> SysResult<()> {
     check_long(ret).map(drop)
 }
 
-/// Makes the caller a session leader without a terminal.
-pub fn new_session() -> SysResult<()> {
-    // SAFETY: no arguments.
-    let ret = unsafe { libc::setsid() };
+/// Makes the caller the leader of a process group of its own.
+pub fn new_group() -> SysResult<()> {
+    // SAFETY: integers only.
+    let ret = unsafe { libc::setpgid(0, 0) };
     check(ret).map(drop)
 }
 

@@ -23,7 +23,7 @@ pub struct Seized {
 /// A stopped thread.
 pub struct Stopped {
     tid: i32,
-    /// The signal that a signal-delivery stop holds back; 0 for a stop of our own making.
+    /// The signal that a signal-delivery stop holds back; 0 for any other stop.
     signal: i32,
     thread_bound: PhantomData<*const ()>,
 }
@@ -95,6 +95,12 @@ fn waitid(tid: i32, options: libc::c_int) -> SysResult<libc::siginfo_t> {
 }
 
 impl Stopped {
+    /// The signal that is held back until the thread goes on.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        (self.signal != 0).then_some(self.signal)
+    }
+
     /// Its registers.
     pub fn registers(&self) -> SysResult<Registers> {
         // SAFETY: user_regs_struct is integers only.

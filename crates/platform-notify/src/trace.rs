@@ -25,6 +25,10 @@ const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 const EXECVEAT: i32 = 322;
 const RT_SIGSUSPEND: i32 = 130;
 
+/// How many stops of its group a redirected thread passes through before it is left where it is: enough for
+/// any that is not a storm, in which a hostile group would keep a worker.
+const MAX_GROUP_STOPS: usize = 64;
+
 /// Kernel-internal codes (include/linux/errno.h).
 const ERESTARTSYS: i32 = 512;
 const ERESTARTNOHAND: i32 = 514;
@@ -95,18 +99,19 @@ pub(crate) fn substitute(
 /// call to preserve them. The call must be one that the filter allows and that does not wait.
 fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> SysResult<()> {
     let keep_zombie = call.tid == init;
-    // A signal's handler would run before the redirected call, which would then keep its registers. Nothing but a
-    // stop comes between now. (sigsuspend has a mask of its own, and is there to be interrupted.)
+    // A signal's handler would run before the redirected call, which would then keep its registers. (sigsuspend has
+    // a mask of its own, and is there to be interrupted.)
     let mask = if nr == RT_SIGSUSPEND { None } else { stopped.replace_signal_mask(u64::MAX).ok() };
     let unblock = |stopped: &Stopped| mask.map(|mask| stopped.replace_signal_mask(mask));
-    let Next::Stopped(entry) = stopped.go_to_syscall(keep_zombie)? else { return Ok(()) };
-    if !is_entry(&entry, call, nr) {
-        // It is stopped as a part of its group, or a handler comes first: the call follows, with the registers as
-        // they are.
-        unblock(&entry);
-        let _ = entry.detach();
-        return Ok(());
-    }
+    let entry = match go_to_entry(stopped, call, nr, keep_zombie)? {
+        Arrival::Entry(entry) => entry,
+        Arrival::Elsewhere(elsewhere) => {
+            unblock(&elsewhere);
+            let _ = elsewhere.detach();
+            return Ok(());
+        }
+        Arrival::Gone => return Ok(()),
+    };
     let Next::Stopped(exit) = entry.go_to_syscall(keep_zombie)? else { return Ok(()) };
     if let Ok(mut registers) = exit.registers() {
         [registers.rdi, registers.rsi, registers.rdx] = [call.args[0], call.args[1], call.args[2]];
@@ -116,6 +121,37 @@ fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> Sy
     unblock(&exit);
     let _ = exit.detach();
     Ok(())
+}
+
+/// Where a redirected thread went.
+enum Arrival {
+    Entry(Stopped),
+    /// A handler comes first.
+    Elsewhere(Stopped),
+    Gone,
+}
+
+/// Lets a redirected thread go on to the entry of its call.
+///
+/// A stop of its group (SIGSTOP can't be blocked) is passed through: first as the signal's delivery, then as the
+/// group's stop. Detaching puts the thread back into that stop (Linux v6.18 kernel/ptrace.c:__ptrace_unlink).
+fn go_to_entry(
+    mut stopped: Stopped,
+    call: &Syscall,
+    nr: i32,
+    keep_zombie: bool,
+) -> SysResult<Arrival> {
+    for _ in 0..MAX_GROUP_STOPS {
+        let Next::Stopped(next) = stopped.go_to_syscall(keep_zombie)? else { return Ok(Arrival::Gone) };
+        if is_entry(&next, call, nr) {
+            return Ok(Arrival::Entry(next));
+        }
+        stopped = next;
+        if stopped.signal().is_some_and(|signal| signal != libc::SIGSTOP) {
+            break;
+        }
+    }
+    Ok(Arrival::Elsewhere(stopped))
 }
 
 /// Whether a stop is the entry of the redirected call, not a signal that came first.
@@ -142,12 +178,15 @@ pub(crate) fn perform(
     let mut step = next(Performed::Started);
     while let Step::Perform { nr, args } = step {
         redirect(&stopped, call, nr, args)?;
-        let Next::Stopped(entry) = stopped.go_to_syscall(keep_zombie)? else { return Ok(()) };
-        if !is_entry(&entry, call, nr) {
-            stopped = entry;
-            step = next(Performed::Interrupted);
-            break;
-        }
+        let entry = match go_to_entry(stopped, call, nr, keep_zombie)? {
+            Arrival::Entry(entry) => entry,
+            Arrival::Elsewhere(elsewhere) => {
+                stopped = elsewhere;
+                step = next(Performed::Interrupted);
+                break;
+            }
+            Arrival::Gone => return Ok(()),
+        };
         let Next::Stopped(exit) = entry.go_to_syscall(keep_zombie)? else { return Ok(()) };
         let result = exit.registers()?.rax.cast_signed();
         stopped = exit;

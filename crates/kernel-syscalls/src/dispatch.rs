@@ -200,8 +200,8 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         200 => ret(crate::process::kill::sys_tkill(cx, r(a[0]), r(a[1]))), // tkill
         201 => crate::gate::checked(cx), // time
         202 => crate::gate::checked(cx), // futex
-        203 => crate::gate::checked(cx), // sched_setaffinity
-        204 => crate::gate::checked(cx), // sched_getaffinity
+        203 => ret(crate::sched::sys_sched_setaffinity(cx, r(a[0]), r(a[1]), r(a[2]))), // sched_setaffinity
+        204 => ret(crate::sched::sys_sched_getaffinity(cx, r(a[0]), r(a[1]), r(a[2]))), // sched_getaffinity
         205 => crate::stub::counted(cx, Errno::ENOSYS), // set_thread_area
         206 => crate::stub::counted(cx, Errno::ENOSYS), // io_setup
         207 => crate::stub::counted(cx, Errno::ENOSYS), // io_destroy

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         open_beyond_limit_gets_emfile,
         getfl_shows_access_mode_and_status_flags,
         setfl_changes_append_and_nonblock_only,
+        notify_of_no_event_ends_what_was_not_begun,
         closed_number_gets_ebadf_everywhere,
         wrong_access_mode_gets_ebadf,
         append_writes_at_end_whatever_the_offset,
@@ -193,6 +194,15 @@ fn setfl_changes_append_and_nonblock_only() {
     fd::fcntl(number, libc::F_SETFL, 0).expect("setfl");
     assert_eq!(fd::fcntl(number, libc::F_GETFL, 0), Ok(before));
     assert_eq!(file.metadata().expect("stat").len(), 10);
+}
+
+fn notify_of_no_event_ends_what_was_not_begun() {
+    let directory = File::open("/").expect("open");
+    let file = File::open("/dev/null").expect("open");
+    const DN_MULTISHOT: i32 = i32::MIN;
+    for (file, argument) in [(&directory, DN_MULTISHOT), (&directory, 0), (&file, 0)] {
+        assert_eq!(fd::fcntl(file.as_raw_fd(), libc::F_NOTIFY, argument), Ok(0), "{argument:#x}");
+    }
 }
 
 fn closed_number_gets_ebadf_everywhere() {

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         signal_reaches_the_process,
         queued_signal_carries_its_value,
         dead_process_gets_esrch,
+        proc_directory_takes_signals_as_a_pidfd,
         getfd_copies_a_descriptor,
         fdinfo_names_the_process,
         calls_check_their_arguments,
@@ -165,6 +166,20 @@ fn dead_process_gets_esrch() {
     assert_eq!(getfd(&pidfd, 0, 0).err(), Some(Errno::ESRCH));
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).expect("fdinfo");
     assert!(info.contains("Pid:\t-1\n"), "{info}");
+}
+
+fn proc_directory_takes_signals_as_a_pidfd() {
+    let pid = sleeper();
+    let directory = File::open(format!("/proc/{pid}")).expect("open");
+    assert_eq!(send(directory.as_raw_fd(), 0, None, 0), Ok(()));
+    assert_eq!(send(directory.as_raw_fd(), libc::SIGTERM, None, 0), Ok(()));
+    let pidfd = open(pid, 0).expect("pidfd_open");
+    assert_eq!(reap(pidfd.as_fd()), Ok(WaitStatus::Signaled(pid, Signal::SIGTERM, false)));
+    assert_eq!(send(directory.as_raw_fd(), 0, None, 0), Err(Errno::ESRCH));
+    for other in ["/proc", "/proc/self/task", "/proc/thread-self", "/proc/self/stat", "/"] {
+        let file = File::open(other).expect("open");
+        assert_eq!(send(file.as_raw_fd(), 0, None, 0), Err(Errno::EBADF), "{other}");
+    }
 }
 
 fn getfd_copies_a_descriptor() {

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::select::{FdSet, select};
 use nix::sys::signal::{SaFlags, SigSet, Signal, raise};
 use nix::sys::time::{TimeSpec, TimeVal, TimeValLike};
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         epoll_in_epoll_is_readable,
         epoll_wakes_a_waiting_thread,
         epoll_wait_bounds_its_events,
+        epoll_wait_gives_thousands_at_once,
         epoll_modify_changes_interest,
         epoll_hang_up_comes_unasked,
         eventfd_adds_and_resets,
@@ -349,6 +351,19 @@ fn epoll_wait_bounds_its_events() {
         let result = unsafe { libc::epoll_wait(epoll.0.as_raw_fd(), one.as_mut_ptr().cast(), count, 0) };
         assert_eq!(Errno::result(result), Err(Errno::EINVAL));
     }
+}
+
+fn epoll_wait_gives_thousands_at_once() {
+    const FILES: usize = 6000;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(8192), hard).expect("setrlimit");
+    let ready = EventFd::from_value(1).expect("eventfd");
+    let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
+    let watched = EpollEvent::new(EpollFlags::EPOLLIN, 0);
+    let copies: Vec<_> = (0..FILES).map(|_| ready.as_fd().try_clone_to_owned().expect("dup")).collect();
+    copies.iter().for_each(|copy| epoll.add(copy, watched).expect("add"));
+    let mut events = vec![EpollEvent::empty(); FILES + 1];
+    assert_eq!(epoll.wait(&mut events, 1000u16), Ok(FILES));
 }
 
 fn epoll_modify_changes_interest() {

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         proc_self_task_lists_threads,
         names_of_threads,
         affinity_and_yield,
+        affinity_of_others,
     ])
 }
 
@@ -375,6 +376,47 @@ fn names_of_threads() {
     // SAFETY: PR_GET_NAME writes 16 bytes.
     assert_eq!(unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) }, 0);
     assert_eq!(&name, b"main-name\0\0\0\0\0\0\0");
+}
+
+fn affinity_of_others() {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let all = sched_getaffinity(gettid()).expect("getaffinity of the caller by its id");
+    let first = (0..CpuSet::count()).find(|&cpu| all.is_set(cpu) == Ok(true)).expect("a CPU");
+    let mut one = CpuSet::new();
+    one.set(first).expect("a CPU");
+    let (tell, told) = mpsc::channel();
+    let (leave, left) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || {
+        tell.send(gettid()).expect("send");
+        left.recv().expect_err("the sender is dropped");
+    });
+    let tid = told.recv().expect("receive");
+    sched_setaffinity(tid, &one).expect("setaffinity of a thread");
+    assert_eq!(sched_getaffinity(tid).expect("getaffinity"), one);
+    assert_eq!(sched_getaffinity(gettid()).expect("getaffinity"), all);
+    drop(leave);
+    thread.join().expect("join");
+    // A child that has made no call.
+    let (reader, writer) = pipe().expect("pipe");
+    // SAFETY: the child waits for the end of the pipe and ends.
+    match unsafe { nix::unistd::fork() }.expect("fork") {
+        nix::unistd::ForkResult::Child => {
+            drop(writer);
+            let _ = read(&reader, &mut [0]);
+            std::process::exit(0)
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            sched_setaffinity(child, &one).expect("setaffinity of a child");
+            assert_eq!(sched_getaffinity(child).expect("getaffinity"), one);
+            drop(writer);
+            nix::sys::wait::waitpid(child, None).expect("waitpid");
+            assert_eq!(sched_getaffinity(child), Err(Errno::ESRCH));
+            assert_eq!(sched_setaffinity(child, &one), Err(Errno::ESRCH));
+        }
+    }
+    let minus = nix::unistd::Pid::from_raw(-1);
+    assert_eq!(sched_getaffinity(minus), Err(Errno::ESRCH));
+    assert_eq!(sched_setaffinity(minus, &one), Err(Errno::ESRCH));
 }
 
 fn affinity_and_yield() {

@@ -33,6 +33,7 @@ use kernel_base::caller::Caller;
 use kernel_base::sync::Mutex;
 use kernel_task::{Kernel, Process};
 use kernel_vfs::anon::next_dev;
+use kernel_vfs::file::File;
 use kernel_vfs::inode::{Inode, SuperBlock};
 use kernel_vfs::mount::MountNamespace;
 use kernel_vfs::path::Path;
@@ -133,6 +134,11 @@ impl SuperBlock for ProcFs {
     fn is_exclusive(&self) -> bool {
         false
     }
+}
+
+/// The process that an open directory /proc/<pid> is about, which pidfd_send_signal(2) takes as a pidfd.
+pub fn process_of_dir(file: &File) -> SysResult<Arc<Process>> {
+    pid::process_of_dir(file)
 }
 
 /// Makes the text of a machine-wide file.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use abi_linux::fs::OpenFlags;
 use abi_linux::raw::general::{
     F_ADD_SEALS, F_CREATED_QUERY, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_SEALS, F_GETFD, F_GETFL,
-    F_GETLEASE, F_GETLK, F_GETOWN, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD,
-    F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, FD_CLOEXEC,
+    F_GETLEASE, F_GETLK, F_GETOWN, F_GETPIPE_SZ, F_GETSIG, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
+    F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, FD_CLOEXEC,
 };
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
@@ -18,6 +18,9 @@ use kernel_vfs::permission;
 use super::lock;
 use crate::cx::Cx;
 use crate::mem::memfd;
+
+/// dnotify's flag that is no event (include/uapi/linux/fcntl.h).
+const DN_MULTISHOT: u32 = 0x8000_0000;
 
 /// fcntl(2).
 pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i64> {
@@ -67,6 +70,8 @@ fn on_file(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<i64> {
         // Nothing raises SIGIO, so there is nobody to remember.
         F_SETOWN | F_GETOWN | F_GETSIG | F_CREATED_QUERY => Ok(0),
         F_SETSIG if arg <= 64 => Ok(0),
+        // No directory is watched by anyone; to ask for no events is to stop watching (fcntl_dirnotify).
+        F_NOTIFY if arg as u32 & !DN_MULTISHOT == 0 => Ok(0),
         F_ADD_SEALS => memfd::add_seals(file, arg as u32).map(|()| 0),
         F_GET_SEALS => memfd::get_seals(file).map(i64::from),
         _ => Err(Errno::EINVAL),

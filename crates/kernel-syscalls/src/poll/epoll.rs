@@ -22,8 +22,6 @@ const EPOLL_CTL_DEL: u32 = 2;
 const EPOLL_CTL_MOD: u32 = 3;
 /// Most events of one wait (EP_MAX_EVENTS).
 const MAX_EVENTS: i32 = i32::MAX / size_of::<EpollEvent>() as i32;
-/// Most that are taken at once: a bound on our memory, of which callers notice nothing.
-const BATCH: usize = 4096;
 
 /// An open file of an anonymous inode, such as `anon_inode:[eventfd]`.
 pub(crate) fn open_anonymous(cx: &Cx, name: &str, ops: Arc<dyn FileOps>, flags: OpenFlags) -> Arc<File> {
@@ -78,7 +76,8 @@ async fn wait(
     }
     let file = cx.file(epfd)?;
     let epoll = Epoll::of(&file)?;
-    let max = (max as usize).min(BATCH);
+    // What is taken is bounded by the files that the epoll watches.
+    let max = max as usize;
     let watched = [(Arc::clone(&file), abi_linux::fs::Events::IN)];
     let ready =
         wait_for(cx, &watched, deadline, || Some(epoll.try_wait(max)).filter(|ready| !ready.is_empty()));

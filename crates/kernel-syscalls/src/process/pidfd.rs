@@ -10,6 +10,7 @@ use kernel_base::cred::Cap;
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
 use kernel_fs::pidfd::PidFd;
+use kernel_fs::proc;
 use kernel_task::Process;
 use kernel_task::kill::Wanted;
 use platform_api::{Performed, SignalInfo, SignalTarget, Step};
@@ -70,7 +71,7 @@ pub(crate) fn sys_pidfd_send_signal(
         return Err(Errno::EINVAL);
     }
     let file = cx.file(pidfd)?;
-    let target = PidFd::process_of(&file)?;
+    let target = &PidFd::process_of(&file).map(Arc::clone).or_else(|_| proc::process_of_dir(&file))?;
     let info = UserRef::<UserInfo>::new(info.addr()).non_null().map(|at| cx.mem().read(at)).transpose()?;
     if let Some(info) = info {
         if info.signo != sig {

@@ -28,7 +28,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::cred::Cap;
 use kernel_task::{Process, Task};
-use kernel_vfs::file::FileOps;
+use kernel_vfs::file::{File, FileOps};
 use kernel_vfs::inode::{FileKind, Inode, Metadata};
 use platform_api::{HostTid, ProcFile};
 
@@ -181,6 +181,16 @@ impl PidDir {
 
     fn entries(scope: Scope) -> impl Iterator<Item = &'static Entry> {
         table::ENTRIES.iter().filter(move |entry| entry.scope == Scope::Both || entry.scope == scope)
+    }
+}
+
+/// The process that an open directory /proc/<pid> is about: EBADF for any other file, ESRCH when it is gone
+/// (tgid_pidfd_to_pid).
+pub(super) fn process_of_dir(file: &File) -> SysResult<Arc<Process>> {
+    let dir = file.inode.as_any().downcast_ref::<PidDir>().ok_or(Errno::EBADF)?;
+    match dir.subject.tid {
+        None => dir.subject.target().map(|target| target.process),
+        Some(_) => Err(Errno::EBADF),
     }
 }
 

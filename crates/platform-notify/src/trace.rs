@@ -135,12 +135,7 @@ enum Arrival {
 ///
 /// A stop of its group (SIGSTOP can't be blocked) is passed through: first as the signal's delivery, then as the
 /// group's stop. Detaching puts the thread back into that stop (Linux v6.18 kernel/ptrace.c:__ptrace_unlink).
-fn go_to_entry(
-    mut stopped: Stopped,
-    call: &Syscall,
-    nr: i32,
-    keep_zombie: bool,
-) -> SysResult<Arrival> {
+fn go_to_entry(mut stopped: Stopped, call: &Syscall, nr: i32, keep_zombie: bool) -> SysResult<Arrival> {
     for _ in 0..MAX_GROUP_STOPS {
         let Next::Stopped(next) = stopped.go_to_syscall(keep_zombie)? else { return Ok(Arrival::Gone) };
         if is_entry(&next, call, nr) {

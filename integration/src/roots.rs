@@ -29,19 +29,89 @@ const DEBIAN_PACKAGES: &[&str] = &[
     "xz-utils",
 ];
 
+/// What an everyday Debian has: tools of the system, daemons, languages, and their test suites.
+const EVERYDAY_PACKAGES: &[&str] = &[
+    // Files, processes and the system.
+    "acl",
+    "attr",
+    "bubblewrap",
+    "e2fsprogs",
+    "fakeroot",
+    "file",
+    "htop",
+    "less",
+    "libcap2-bin",
+    "locales",
+    "lsof",
+    "man-db",
+    "manpages",
+    "mount",
+    "procps",
+    "psmisc",
+    "strace",
+    "stress-ng",
+    "systemd",
+    "util-linux",
+    "xz-utils",
+    // Users, jobs, sessions, keys, databases.
+    "at",
+    "cron",
+    "gnupg",
+    "login",
+    "passwd",
+    "screen",
+    "sqlite3",
+    "sudo",
+    "tmux",
+    // Languages.
+    "cargo",
+    "g++",
+    "gcc",
+    "git",
+    "golang-go",
+    "libc6-dev",
+    "libpython3.11-testsuite",
+    "make",
+    "nodejs",
+    "openjdk-17-jdk-headless",
+    "perl",
+    "php-cli",
+    "python3",
+    "python3-venv",
+    "ruby",
+    "rustc",
+];
+
+/// What is done to the everyday root, as the root directory `$1`, once its packages are in it: it gets a
+/// package repository of its own, as its only one, with the package `hello`, which is not installed.
+const EVERYDAY_HOOK: &str = include_str!("everyday_repository.sh");
+
 /// A Debian root with the programs of the workloads. Needs root, mmdebstrap and a Debian mirror once.
 pub fn debian() -> PathBuf {
     cached("debian", &(DEBIAN_SUITE, DEBIAN_PACKAGES), |dir| {
-        let status = Command::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase"])
-            .arg(format!("--include={}", DEBIAN_PACKAGES.join(",")))
-            .arg(DEBIAN_SUITE)
-            .arg(dir)
-            .stdin(Stdio::null())
-            .status()
-            .expect("mmdebstrap starts (apt install mmdebstrap)");
-        assert!(status.success(), "mmdebstrap {DEBIAN_SUITE}: {status}");
+        debootstrap(dir, DEBIAN_PACKAGES, &["--variant=minbase"]);
     })
+}
+
+/// A Debian root as people keep one, with manuals, daemons, languages and their test suites: 2 GB.
+pub fn everyday() -> PathBuf {
+    cached("everyday", &(DEBIAN_SUITE, EVERYDAY_PACKAGES, EVERYDAY_HOOK), |dir| {
+        debootstrap(dir, EVERYDAY_PACKAGES, &["--variant=apt", &format!("--customize-hook={EVERYDAY_HOOK}")]);
+    })
+}
+
+/// Fills `dir` with Debian's essential packages and `packages`.
+fn debootstrap(dir: &Path, packages: &[&str], options: &[&str]) {
+    let status = Command::new("mmdebstrap")
+        .arg("--quiet")
+        .args(options)
+        .arg(format!("--include={}", packages.join(",")))
+        .arg(DEBIAN_SUITE)
+        .arg(dir)
+        .stdin(Stdio::null())
+        .status()
+        .expect("mmdebstrap starts (apt install mmdebstrap)");
+    assert!(status.success(), "mmdebstrap {DEBIAN_SUITE}: {status}");
 }
 
 /// A root that holds nothing but a static busybox, its applets as links, and empty directories.

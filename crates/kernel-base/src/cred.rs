@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::user_ns::UserNamespace;
+
 /// A set of capabilities, bit `n` for capability `n`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CapSet(pub u64);
@@ -67,6 +69,8 @@ pub struct Credentials {
     pub ambient: CapSet,
     pub securebits: u32,
     pub no_new_privs: bool,
+    /// Where its capabilities count and how it sees ids.
+    pub user_ns: Arc<UserNamespace>,
 }
 
 impl Credentials {
@@ -91,13 +95,49 @@ impl Credentials {
             ambient: CapSet::EMPTY,
             securebits: 0,
             no_new_privs: false,
+            user_ns: Arc::clone(UserNamespace::initial()),
         }
     }
 
-    /// Whether `cap` is effective.
+    /// Whether `cap` is effective in the container's own user namespace: for what belongs to the whole container
+    /// (Linux's capable).
     #[must_use]
     pub fn has(&self, cap: Cap) -> bool {
+        self.effective.contains(cap) && self.user_ns.is_initial()
+    }
+
+    /// Whether `cap` is effective in the process's own user namespace.
+    #[must_use]
+    pub fn has_own(&self, cap: Cap) -> bool {
         self.effective.contains(cap)
+    }
+
+    /// Whether `cap` is effective over what belongs to `namespace` (ns_capable; security/commoncap.c cap_capable).
+    #[must_use]
+    pub fn has_in(&self, namespace: &UserNamespace, cap: Cap) -> bool {
+        let mut here = namespace;
+        loop {
+            if *here == *self.user_ns {
+                return self.effective.contains(cap);
+            }
+            let Some(parent) = here.parent() else { return false };
+            if **parent == *self.user_ns && here.owner() == self.euid {
+                return true;
+            }
+            here = parent;
+        }
+    }
+
+    /// Whether `cap` is effective over an inode of this owner (capable_wrt_inode_uidgid).
+    #[must_use]
+    pub fn has_over(&self, uid: u32, gid: u32, cap: Cap) -> bool {
+        self.effective.contains(cap) && self.user_ns.owns(uid, gid)
+    }
+
+    /// Root of the process's user namespace.
+    #[must_use]
+    pub fn root_uid(&self) -> Option<u32> {
+        self.user_ns.uid(0)
     }
 
     /// Whether `gid` is the file-system gid or a supplementary group (in_group_p).

@@ -11,6 +11,7 @@ pub mod reg;
 pub mod sync;
 pub mod timer;
 pub mod user;
+pub mod user_ns;
 pub mod wait;
 
 pub use abi_linux::{Errno, SysResult};

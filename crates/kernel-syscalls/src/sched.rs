@@ -54,7 +54,7 @@ fn chosen(cx: &Cx, which: u32, who: i32) -> SysResult<Vec<Arc<Process>>> {
 /// Whether the caller may change another's scheduling (kernel/sched/syscalls.c check_same_owner).
 fn owns(cx: &Cx, target: &Process) -> bool {
     let (me, other) = (cx.process.credentials(), target.credentials());
-    me.euid == other.euid || me.euid == other.ruid || me.has(Cap::SYS_NICE)
+    me.euid == other.euid || me.euid == other.ruid || me.has_in(&other.user_ns, Cap::SYS_NICE)
 }
 
 /// getpriority(2): 40 for nice −20 down to 1 for nice 19; the highest of those meant.

@@ -53,8 +53,9 @@ fn fix_capabilities(old: &Credentials, mut new: Credentials) -> Credentials {
     if old.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
         return new;
     }
-    let had_root = old.ruid == 0 || old.euid == 0 || old.suid == 0;
-    let has_root = new.ruid == 0 || new.euid == 0 || new.suid == 0;
+    let root = |id: u32| Some(id) == old.root_uid();
+    let had_root = root(old.ruid) || root(old.euid) || root(old.suid);
+    let has_root = root(new.ruid) || root(new.euid) || root(new.suid);
     if had_root && !has_root {
         if old.securebits & SECBIT_KEEP_CAPS == 0 {
             new.permitted = CapSet::EMPTY;
@@ -63,10 +64,10 @@ fn fix_capabilities(old: &Credentials, mut new: Credentials) -> Credentials {
         // Programs older than ambient capabilities expect that setresuid and exec drop everything.
         new.ambient = CapSet::EMPTY;
     }
-    if old.euid == 0 && new.euid != 0 {
+    if root(old.euid) && !root(new.euid) {
         new.effective = CapSet::EMPTY;
     }
-    if old.euid != 0 && new.euid == 0 {
+    if !root(old.euid) && root(new.euid) {
         new.effective = new.permitted;
     }
     new
@@ -78,7 +79,7 @@ pub fn set_uid(old: &Credentials, uid: u32) -> SysResult<Credentials> {
         return Err(Errno::EINVAL);
     }
     let mut new = old.clone();
-    if old.has(Cap::SETUID) {
+    if old.has_own(Cap::SETUID) {
         (new.ruid, new.suid) = (uid, uid);
     } else {
         permit(uid == old.ruid || uid == old.suid)?;
@@ -91,11 +92,11 @@ pub fn set_uid(old: &Credentials, uid: u32) -> SysResult<Credentials> {
 pub fn set_reuid(old: &Credentials, ruid: u32, euid: u32) -> SysResult<Credentials> {
     let mut new = old.clone();
     if ruid != KEEP {
-        permit(ruid == old.ruid || ruid == old.euid || old.has(Cap::SETUID))?;
+        permit(ruid == old.ruid || ruid == old.euid || old.has_own(Cap::SETUID))?;
         new.ruid = ruid;
     }
     if euid != KEEP {
-        permit([old.ruid, old.euid, old.suid].contains(&euid) || old.has(Cap::SETUID))?;
+        permit([old.ruid, old.euid, old.suid].contains(&euid) || old.has_own(Cap::SETUID))?;
         new.euid = euid;
     }
     if ruid != KEEP || (euid != KEEP && euid != old.ruid) {
@@ -108,7 +109,7 @@ pub fn set_reuid(old: &Credentials, ruid: u32, euid: u32) -> SysResult<Credentia
 /// setresuid(2).
 pub fn set_resuid(old: &Credentials, wanted: [u32; 3]) -> SysResult<Credentials> {
     let present = [old.ruid, old.euid, old.suid];
-    permit(wanted.iter().all(|&id| id == KEEP || present.contains(&id)) || old.has(Cap::SETUID))?;
+    permit(wanted.iter().all(|&id| id == KEEP || present.contains(&id)) || old.has_own(Cap::SETUID))?;
     let mut new = old.clone();
     let [ruid, euid, suid] = wanted;
     let keep = |id: u32, was: u32| if id == KEEP { was } else { id };
@@ -123,16 +124,17 @@ pub fn set_resuid(old: &Credentials, wanted: [u32; 3]) -> SysResult<Credentials>
 #[must_use]
 pub fn set_fsuid(old: &Credentials, uid: u32) -> Credentials {
     let mut new = old.clone();
-    let allowed = [old.ruid, old.euid, old.suid, old.fsuid].contains(&uid) || old.has(Cap::SETUID);
+    let allowed = [old.ruid, old.euid, old.suid, old.fsuid].contains(&uid) || old.has_own(Cap::SETUID);
     if uid == KEEP || !allowed {
         return new;
     }
     new.fsuid = uid;
     if old.securebits & SECBIT_NO_SETUID_FIXUP == 0 {
-        if old.fsuid == 0 && uid != 0 {
+        let root = old.root_uid();
+        if Some(old.fsuid) == root && Some(uid) != root {
             new.effective = CapSet(new.effective.0 & !FS_CAPS.0);
         }
-        if old.fsuid != 0 && uid == 0 {
+        if Some(old.fsuid) != root && Some(uid) == root {
             new.effective = union(new.effective, common(FS_CAPS, new.permitted));
         }
     }
@@ -145,7 +147,7 @@ pub fn set_gid(old: &Credentials, gid: u32) -> SysResult<Credentials> {
         return Err(Errno::EINVAL);
     }
     let mut new = old.clone();
-    if old.has(Cap::SETGID) {
+    if old.has_own(Cap::SETGID) {
         (new.rgid, new.sgid) = (gid, gid);
     } else {
         permit(gid == old.rgid || gid == old.sgid)?;
@@ -158,11 +160,11 @@ pub fn set_gid(old: &Credentials, gid: u32) -> SysResult<Credentials> {
 pub fn set_regid(old: &Credentials, rgid: u32, egid: u32) -> SysResult<Credentials> {
     let mut new = old.clone();
     if rgid != KEEP {
-        permit(rgid == old.rgid || rgid == old.egid || old.has(Cap::SETGID))?;
+        permit(rgid == old.rgid || rgid == old.egid || old.has_own(Cap::SETGID))?;
         new.rgid = rgid;
     }
     if egid != KEEP {
-        permit([old.rgid, old.egid, old.sgid].contains(&egid) || old.has(Cap::SETGID))?;
+        permit([old.rgid, old.egid, old.sgid].contains(&egid) || old.has_own(Cap::SETGID))?;
         new.egid = egid;
     }
     if rgid != KEEP || (egid != KEEP && egid != old.rgid) {
@@ -175,7 +177,7 @@ pub fn set_regid(old: &Credentials, rgid: u32, egid: u32) -> SysResult<Credentia
 /// setresgid(2).
 pub fn set_resgid(old: &Credentials, wanted: [u32; 3]) -> SysResult<Credentials> {
     let present = [old.rgid, old.egid, old.sgid];
-    permit(wanted.iter().all(|&id| id == KEEP || present.contains(&id)) || old.has(Cap::SETGID))?;
+    permit(wanted.iter().all(|&id| id == KEEP || present.contains(&id)) || old.has_own(Cap::SETGID))?;
     let mut new = old.clone();
     let [rgid, egid, sgid] = wanted;
     let keep = |id: u32, was: u32| if id == KEEP { was } else { id };
@@ -190,7 +192,7 @@ pub fn set_resgid(old: &Credentials, wanted: [u32; 3]) -> SysResult<Credentials>
 #[must_use]
 pub fn set_fsgid(old: &Credentials, gid: u32) -> Credentials {
     let mut new = old.clone();
-    if gid != KEEP && ([old.rgid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.has(Cap::SETGID)) {
+    if gid != KEEP && ([old.rgid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.has_own(Cap::SETGID)) {
         new.fsgid = gid;
     }
     new
@@ -198,7 +200,7 @@ pub fn set_fsgid(old: &Credentials, gid: u32) -> Credentials {
 
 /// EPERM unless setgroups(2) is allowed.
 pub fn check_set_groups(old: &Credentials) -> SysResult<()> {
-    permit(old.has(Cap::SETGID))
+    permit(old.has_own(Cap::SETGID) && old.user_ns.may_setgroups())
 }
 
 /// setgroups(2), after [`check_set_groups`]; the list is kept sorted, as Linux keeps it.
@@ -226,7 +228,7 @@ pub fn set_capabilities(old: &Credentials, wanted: ThreeSets) -> SysResult<Crede
     let (effective, permitted) = (known(wanted.effective), known(wanted.permitted));
     let inheritable = known(wanted.inheritable);
     let held = union(old.inheritable, old.permitted);
-    permit(old.has(Cap::SETPCAP) || is_subset(inheritable, held))?;
+    permit(old.has_own(Cap::SETPCAP) || is_subset(inheritable, held))?;
     permit(is_subset(inheritable, union(old.inheritable, old.bounding)))?;
     permit(is_subset(permitted, old.permitted))?;
     permit(is_subset(effective, permitted))?;
@@ -244,7 +246,7 @@ pub fn capability(number: u64) -> SysResult<Cap> {
 
 /// prctl(PR_CAPBSET_DROP).
 pub fn drop_bounding(old: &Credentials, number: u64) -> SysResult<Credentials> {
-    permit(old.has(Cap::SETPCAP))?;
+    permit(old.has_own(Cap::SETPCAP))?;
     let cap = capability(number)?;
     let mut new = old.clone();
     new.bounding = new.bounding.without(cap);
@@ -258,7 +260,7 @@ pub fn set_securebits(old: &Credentials, bits: u64) -> SysResult<Credentials> {
     permit(locked & (old.securebits ^ bits) == 0)?;
     permit(old.securebits & SECURE_ALL_LOCKS & !bits == 0)?;
     permit(bits & !(SECURE_ALL_BITS | SECURE_ALL_LOCKS) == 0)?;
-    permit(old.has(Cap::SETPCAP))?;
+    permit(old.has_own(Cap::SETPCAP))?;
     let mut new = old.clone();
     new.securebits = bits;
     Ok(new)
@@ -308,14 +310,15 @@ pub fn after_exec(old: &Credentials, file: SetIds) -> (Credentials, bool) {
         new.euid = file.uid.unwrap_or(old.euid);
         new.egid = file.gid.unwrap_or(old.egid);
     }
+    let root = |id: u32| Some(id) == old.root_uid();
     let root_rules = old.securebits & SECBIT_NOROOT == 0;
     let mut permitted = CapSet::EMPTY;
     let mut effective = false;
     if root_rules {
-        if new.euid == 0 || new.ruid == 0 {
+        if root(new.euid) || root(new.ruid) {
             permitted = union(old.bounding, old.inheritable);
         }
-        effective = new.euid == 0;
+        effective = root(new.euid);
     }
     let is_setid = new.euid != old.ruid || new.egid != old.rgid;
     if old.no_new_privs && !is_subset(permitted, old.permitted) {
@@ -330,7 +333,7 @@ pub fn after_exec(old: &Credentials, file: SetIds) -> (Credentials, bool) {
     new.effective = if effective { new.permitted } else { new.ambient };
     new.securebits &= !SECBIT_KEEP_CAPS;
     let gained = !is_subset(new.permitted, new.ambient);
-    let secure = is_setid || (new.ruid != 0 && (effective || gained));
+    let secure = is_setid || (!root(new.ruid) && (effective || gained));
     (new, secure)
 }
 
@@ -338,7 +341,7 @@ pub fn after_exec(old: &Credentials, file: SetIds) -> (Credentials, bool) {
 #[must_use]
 pub fn may_kill(sender: &Credentials, target: &Credentials) -> bool {
     let owns = |id: u32| id == target.ruid || id == target.suid;
-    owns(sender.euid) || owns(sender.ruid) || sender.has(Cap::KILL)
+    owns(sender.euid) || owns(sender.ruid) || sender.has_in(&target.user_ns, Cap::KILL)
 }
 
 #[cfg(test)]

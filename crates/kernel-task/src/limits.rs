@@ -109,7 +109,7 @@ impl Task {
 fn may_limit(caller: &Credentials, target: &Credentials) -> bool {
     let same_user = [target.ruid, target.euid, target.suid] == [caller.ruid; 3];
     let same_group = [target.rgid, target.egid, target.sgid] == [caller.rgid; 3];
-    same_user && same_group || caller.has(Cap::SYS_RESOURCE)
+    same_user && same_group || caller.has_in(&target.user_ns, Cap::SYS_RESOURCE)
 }
 
 /// The limits of one process.

@@ -32,26 +32,32 @@ pub fn check(meta: &Metadata, creds: &Credentials, want: Access) -> SysResult<()
 /// As [`check`], but the inode is asked only where its owner and mode matter: not when a capability decides.
 pub fn check_inode(inode: &dyn Inode, creds: &Credentials, want: Access) -> SysResult<()> {
     let is_dir = inode.kind() == FileKind::Directory;
-    if overrides(is_dir, creds, want) { Ok(()) } else { check(&inode.metadata()?, creds, want) }
+    if creds.user_ns.is_initial() && overrides(is_dir, creds, want) {
+        return Ok(());
+    }
+    check(&inode.metadata()?, creds, want)
 }
 
-/// Whether `creds` may do `want` whatever owner and mode are.
+/// Whether `creds` may do `want` whatever owner and mode are, in an inode that belongs to their user namespace.
 fn overrides(is_dir: bool, creds: &Credentials, want: Access) -> bool {
     let reads = want == Access::READ || is_dir && !want.contains(Access::WRITE);
-    creds.has(Cap::DAC_READ_SEARCH) && reads
-        || creds.has(Cap::DAC_OVERRIDE) && (is_dir || !want.contains(Access::EXEC))
+    creds.has_own(Cap::DAC_READ_SEARCH) && reads
+        || creds.has_own(Cap::DAC_OVERRIDE) && (is_dir || !want.contains(Access::EXEC))
 }
 
 fn capable(meta: &Metadata, creds: &Credentials, want: Access) -> bool {
+    if !creds.user_ns.owns(meta.uid, meta.gid) {
+        return false;
+    }
     let is_dir = meta.mode & S_IFMT == S_IFDIR;
     // Root may run a file only when somebody may.
-    overrides(is_dir, creds, want) || creds.has(Cap::DAC_OVERRIDE) && meta.mode & 0o111 != 0
+    overrides(is_dir, creds, want) || creds.has_own(Cap::DAC_OVERRIDE) && meta.mode & 0o111 != 0
 }
 
 /// Whether `creds` own the inode or may act as its owner (inode_owner_or_capable).
 #[must_use]
 pub fn is_owner(meta: &Metadata, creds: &Credentials) -> bool {
-    creds.fsuid == meta.uid || creds.has(Cap::FOWNER)
+    creds.fsuid == meta.uid || creds.has_over(meta.uid, meta.gid, Cap::FOWNER)
 }
 
 /// EPERM when a sticky directory keeps `creds` from removing somebody else's entry (check_sticky).
@@ -59,7 +65,7 @@ pub fn check_sticky(dir: &Metadata, entry: &Metadata, creds: &Credentials) -> Sy
     let free = dir.mode & S_ISVTX == 0
         || creds.fsuid == entry.uid
         || creds.fsuid == dir.uid
-        || creds.has(Cap::FOWNER);
+        || creds.has_over(entry.uid, entry.gid, Cap::FOWNER);
     if free { Ok(()) } else { Err(Errno::EPERM) }
 }
 

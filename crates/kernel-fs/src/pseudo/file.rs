@@ -6,6 +6,7 @@ use std::sync::Arc;
 use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
+use kernel_base::cred::Credentials;
 use kernel_base::sync::Mutex;
 use kernel_vfs::file::{FileOps, Io};
 use kernel_vfs::inode::{FileKind, Inode, Metadata, SetAttributes};
@@ -34,6 +35,16 @@ pub(crate) trait Content: Send + Sync {
     fn store(&self, who: &dyn Caller, data: &[u8]) -> SysResult<()> {
         let _ = (who, data);
         Err(Errno::EPERM)
+    }
+    /// [`Content::generate`] for a file opened by `opener`, where that matters.
+    fn generate_for(&self, who: &dyn Caller, opener: &Credentials) -> SysResult<Vec<u8>> {
+        let _ = opener;
+        self.generate(who)
+    }
+    /// [`Content::store`] at `offset` of a file opened by `opener`, where those matter.
+    fn store_for(&self, who: &dyn Caller, opener: &Credentials, offset: u64, data: &[u8]) -> SysResult<()> {
+        let _ = (opener, offset);
+        self.store(who, data)
     }
     /// When `generate` is called.
     fn refresh(&self) -> Refresh {
@@ -85,7 +96,8 @@ impl Inode for PseudoFile {
             Refresh::AtStart => None,
             Refresh::AtOpen => Some(Arc::from(self.content.generate(who)?)),
         };
-        Ok(Arc::new(SeqFile { content: Arc::clone(&self.content), made: Mutex::new(made) }))
+        let (content, opener) = (Arc::clone(&self.content), who.credentials());
+        Ok(Arc::new(SeqFile { content, opener, made: Mutex::new(made) }))
     }
 }
 
@@ -99,6 +111,7 @@ pub(crate) fn ignore_all_but_owner(change: &SetAttributes) -> SysResult<()> {
 /// An open generated file.
 struct SeqFile {
     content: Arc<dyn Content>,
+    opener: Arc<Credentials>,
     made: Mutex<Option<Arc<[u8]>>>,
 }
 
@@ -108,7 +121,7 @@ impl FileOps for SeqFile {
         let text = match kept {
             Some(text) if io.offset > 0 || self.content.refresh() == Refresh::AtOpen => text,
             _ => {
-                let text: Arc<[u8]> = Arc::from(self.content.generate(io.who)?);
+                let text: Arc<[u8]> = Arc::from(self.content.generate_for(io.who, &self.opener)?);
                 *self.made.lock() = Some(Arc::clone(&text));
                 text
             }
@@ -125,7 +138,7 @@ impl FileOps for SeqFile {
         if buf.len() > MAX_BYTES {
             return Err(Errno::EINVAL);
         }
-        self.content.store(io.who, buf)?;
+        self.content.store_for(io.who, &self.opener, io.offset, buf)?;
         Ok((buf.len(), io.offset.saturating_add(buf.len() as u64)))
     }
 

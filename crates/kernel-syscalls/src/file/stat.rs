@@ -4,6 +4,7 @@ use abi_linux::fs::Stat;
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::{UserCStr, UserRef};
+use kernel_base::user_ns::UserNamespace;
 use kernel_vfs::inode::Metadata;
 use kernel_vfs::walk::WalkFlags;
 
@@ -33,6 +34,15 @@ fn to_stat(meta: &Metadata) -> Stat {
     }
 }
 
+/// Attributes as the caller's user namespace sees them.
+pub(super) fn shown(cx: &Cx, mut meta: Metadata) -> Metadata {
+    if UserNamespace::is_any_nested() {
+        let creds = cx.process.credentials();
+        (meta.uid, meta.gid) = (creds.user_ns.show_uid(meta.uid), creds.user_ns.show_gid(meta.gid));
+    }
+    meta
+}
+
 /// newfstatat(2).
 pub(crate) fn sys_newfstatat(
     cx: &Cx,
@@ -50,7 +60,7 @@ pub(crate) fn sys_newfstatat(
     }
     let flags = WalkFlags::from_at(flags);
     let (meta, _) = cx.with_walk(|walk| walk.stat(target.at.as_ref(), &target.path, flags))?;
-    cx.mem().write(buf, &to_stat(&meta))
+    cx.mem().write(buf, &to_stat(&shown(cx, meta)))
 }
 
 /// stat(2).
@@ -66,5 +76,5 @@ pub(crate) fn sys_lstat(cx: &Cx, path: UserCStr, buf: UserRef<Stat>) -> SysResul
 /// fstat(2); O_PATH descriptors, too.
 pub(crate) fn sys_fstat(cx: &Cx, fd: Fd, buf: UserRef<Stat>) -> SysResult<()> {
     let meta = cx.process.files.get(fd)?.inode.metadata()?;
-    cx.mem().write(buf, &to_stat(&meta))
+    cx.mem().write(buf, &to_stat(&shown(cx, meta)))
 }

@@ -11,6 +11,7 @@ use kernel_vfs::path::Path;
 use kernel_vfs::walk::WalkFlags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::stat::shown;
 use crate::cx::Cx;
 use crate::path::at::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, CWD, Target};
 
@@ -122,7 +123,7 @@ pub(crate) fn sys_statx(
         let flags = WalkFlags::from_at(flags);
         cx.with_walk(|walk| walk.stat(target.at.as_ref(), &target.path, flags))?
     };
-    cx.mem().write(buf, &to_statx(&meta, &place, mask))
+    cx.mem().write(buf, &to_statx(&shown(cx, meta), &place, mask))
 }
 
 #[cfg(test)]

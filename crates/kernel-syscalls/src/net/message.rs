@@ -7,6 +7,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Cap;
 use kernel_base::reg::Fd;
 use kernel_base::user::{Pieces, UIO_MAXIOV, UserRef};
+use kernel_base::user_ns::UserNamespace;
 use kernel_net::control::{Builder, Control, Credential, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET, parse};
 use kernel_net::socket::{RawControl, Received, SendControl};
 use kernel_net::{MessageFlags, Socket};
@@ -55,11 +56,19 @@ impl Header {
     }
 }
 
+/// A claim in the container's ids; EINVAL for one that the caller's user namespace does not have.
+fn from_caller(cx: &Cx, claimed: Credential) -> SysResult<Credential> {
+    let creds = cx.process.credentials();
+    let uid = creds.user_ns.uid(claimed.uid).ok_or(Errno::EINVAL)?;
+    let gid = creds.user_ns.gid(claimed.gid).ok_or(Errno::EINVAL)?;
+    Ok(Credential { uid, gid, ..claimed })
+}
+
 /// Whether a process may call itself `claimed` (scm_check_creds).
 fn check_credential(cx: &Cx, claimed: Credential) -> SysResult<()> {
     let own = cx.process.credentials();
-    let uid = [own.ruid, own.euid, own.suid].contains(&claimed.uid) || own.has(Cap::SETUID);
-    let gid = [own.rgid, own.egid, own.sgid].contains(&claimed.gid) || own.has(Cap::SETGID);
+    let uid = [own.ruid, own.euid, own.suid].contains(&claimed.uid) || own.has_own(Cap::SETUID);
+    let gid = [own.rgid, own.egid, own.sgid].contains(&claimed.gid) || own.has_own(Cap::SETGID);
     let pid = claimed.pid == cx.process.pid || own.has(Cap::SYS_ADMIN);
     if !(uid && gid && pid) {
         return Err(Errno::EPERM);
@@ -89,6 +98,7 @@ pub(super) fn read_control(cx: &Cx, socket: &dyn Socket, header: &Header) -> Sys
                 }
             }
             Control::Credentials(claimed) => {
+                let claimed = from_caller(cx, claimed)?;
                 check_credential(cx, claimed)?;
                 control.credential = Some(claimed);
             }
@@ -115,7 +125,12 @@ pub(super) fn write_back(cx: &Cx, header: &Header, received: Received, flags: Me
     let room =
         if header.control == 0 { 0 } else { usize::try_from(header.control_len).unwrap_or(usize::MAX) };
     let mut builder = Builder::new(room.min(MOST_CONTROL_OUT));
-    if let Some(credential) = credential {
+    if let Some(mut credential) = credential {
+        if UserNamespace::is_any_nested() {
+            let own = cx.process.credentials();
+            credential.uid = own.user_ns.show_uid(credential.uid);
+            credential.gid = own.user_ns.show_gid(credential.gid);
+        }
         builder.put(SOL_SOCKET, SCM_CREDENTIALS, &credential.to_bytes());
     }
     for RawControl { level, kind, data } in others {

@@ -34,9 +34,14 @@ pub(crate) fn sys_fchmod(cx: &Cx, fd: Fd, mode: u32) -> SysResult<()> {
     cx.with_walk(|walk| walk.chmod(&file.path, mode))
 }
 
-/// -1 leaves an id alone.
-fn id(raw: u32) -> Option<u32> {
-    (raw != u32::MAX).then_some(raw)
+/// The container's ids of an owner and a group; -1 leaves one alone. EINVAL for one that the caller's user
+/// namespace does not have.
+fn owners(cx: &Cx, owner: u32, group: u32) -> SysResult<(Option<u32>, Option<u32>)> {
+    let creds = cx.process.credentials();
+    let known = |raw: u32, id: Option<u32>| {
+        if raw == u32::MAX { Ok(None) } else { id.map(Some).ok_or(Errno::EINVAL) }
+    };
+    Ok((known(owner, creds.user_ns.uid(owner))?, known(group, creds.user_ns.gid(group))?))
 }
 
 /// fchownat(2).
@@ -53,7 +58,8 @@ pub(crate) fn sys_fchownat(
     }
     let target = Target::read(cx, dirfd, path)?;
     let flags = WalkFlags::from_at(flags);
-    cx.with_walk(|walk| walk.chown(&target.resolve(walk, flags)?, id(owner), id(group)))
+    let (owner, group) = owners(cx, owner, group)?;
+    cx.with_walk(|walk| walk.chown(&target.resolve(walk, flags)?, owner, group))
 }
 
 /// chown(2).
@@ -69,5 +75,6 @@ pub(crate) fn sys_lchown(cx: &Cx, path: UserCStr, owner: u32, group: u32) -> Sys
 /// fchown(2).
 pub(crate) fn sys_fchown(cx: &Cx, fd: Fd, owner: u32, group: u32) -> SysResult<()> {
     let file = cx.file(fd)?;
-    cx.with_walk(|walk| walk.chown(&file.path, id(owner), id(group)))
+    let (owner, group) = owners(cx, owner, group)?;
+    cx.with_walk(|walk| walk.chown(&file.path, owner, group))
 }

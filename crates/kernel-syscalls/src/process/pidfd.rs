@@ -125,8 +125,12 @@ fn may_attach(cx: &Cx, target: &Arc<Process>) -> bool {
     let groups = [its.egid, its.sgid, its.rgid].iter().all(|&gid| gid == own.rgid);
     let dumpable = target.dumpable.load(std::sync::atomic::Ordering::Relaxed) == 1;
     Arc::ptr_eq(target, &cx.process)
-        || own.has(Cap::SYS_PTRACE)
-        || users && groups && dumpable && its.permitted.0 & !own.permitted.0 == 0
+        || own.has_in(&its.user_ns, Cap::SYS_PTRACE)
+        || users
+            && groups
+            && dumpable
+            && its.user_ns == own.user_ns
+            && its.permitted.0 & !own.permitted.0 == 0
 }
 
 /// pidfd_getfd(2).

@@ -87,7 +87,7 @@ impl WalkContext<'_> {
             return Err(Errno::EPERM);
         }
         let mut mode = mode & 0o7777;
-        if !self.creds.in_group(meta.gid) && !self.creds.has(Cap::FSETID) {
+        if !self.creds.in_group(meta.gid) && !self.creds.has_over(meta.uid, meta.gid, Cap::FSETID) {
             mode &= !S_ISGID;
         }
         inode.set_attributes(&SetAttributes { mode: Some(mode), ..SetAttributes::default() })
@@ -99,7 +99,7 @@ impl WalkContext<'_> {
         let inode = path.inode();
         let meta = inode.metadata()?;
         let (creds, owner) = (self.creds, self.creds.fsuid == meta.uid);
-        let may = creds.has(Cap::CHOWN)
+        let may = creds.has_over(meta.uid, meta.gid, Cap::CHOWN)
             || uid.is_none_or(|uid| owner && uid == meta.uid)
                 && gid.is_none_or(|gid| owner && (creds.in_group(gid) || gid == meta.gid));
         if !may {
@@ -136,7 +136,7 @@ impl WalkContext<'_> {
         }
         let meta = path.inode().metadata()?;
         let mode = permission::mode_without_privilege(meta.mode);
-        let lost = mode != meta.mode && !self.creds.has(Cap::FSETID);
+        let lost = mode != meta.mode && !self.creds.has_own(Cap::FSETID);
         let mode = lost.then_some(mode & 0o7777);
         path.inode().set_attributes(&SetAttributes { size: Some(size), mode, ..SetAttributes::default() })
     }
@@ -211,7 +211,7 @@ impl WalkContext<'_> {
     /// The directory for chroot(2).
     pub fn check_chroot(&self, path: &Path) -> SysResult<()> {
         self.check_chdir(path)?;
-        if self.creds.has(Cap::SYS_CHROOT) { Ok(()) } else { Err(Errno::EPERM) }
+        if self.creds.has_own(Cap::SYS_CHROOT) { Ok(()) } else { Err(Errno::EPERM) }
     }
 }
 
@@ -221,6 +221,7 @@ pub fn real_credentials(creds: &Credentials) -> Credentials {
     let mut real = creds.clone();
     real.fsuid = creds.ruid;
     real.fsgid = creds.rgid;
-    real.effective = if creds.ruid == 0 { creds.permitted } else { kernel_base::cred::CapSet::EMPTY };
+    real.effective =
+        if Some(creds.ruid) == creds.root_uid() { creds.permitted } else { kernel_base::cred::CapSet::EMPTY };
     real
 }

@@ -185,7 +185,7 @@ impl WalkContext<'_> {
             node.mode |= S_ISGID;
         } else if mode & (S_ISGID | 0o010) == S_ISGID | 0o010
             && !self.creds.in_group(dir.gid)
-            && !self.creds.has(Cap::FSETID)
+            && !self.creds.has_over(self.creds.fsuid, dir.gid, Cap::FSETID)
         {
             node.mode &= !S_ISGID;
         }

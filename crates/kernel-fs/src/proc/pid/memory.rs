@@ -49,10 +49,10 @@ pub(super) fn auxv(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> Sys
         let shown = match key.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)) {
             // AT_PHDR, AT_PHNUM, AT_BASE, AT_ENTRY, AT_EXECFN
             3 | 5 | 7 | 9 | 31 => continue,
-            11 => u64::from(its.ruid).to_le_bytes().to_vec(),
-            12 => u64::from(its.euid).to_le_bytes().to_vec(),
-            13 => u64::from(its.rgid).to_le_bytes().to_vec(),
-            14 => u64::from(its.egid).to_le_bytes().to_vec(),
+            11 => u64::from(its.user_ns.show_uid(its.ruid)).to_le_bytes().to_vec(),
+            12 => u64::from(its.user_ns.show_uid(its.euid)).to_le_bytes().to_vec(),
+            13 => u64::from(its.user_ns.show_gid(its.rgid)).to_le_bytes().to_vec(),
+            14 => u64::from(its.user_ns.show_gid(its.egid)).to_le_bytes().to_vec(),
             _ => value.to_vec(),
         };
         out.extend_from_slice(key);

@@ -108,13 +108,14 @@ impl Target {
             return true;
         }
         let (own, its) = (who.credentials(), self.process.credentials());
-        if own.has(Cap::SYS_PTRACE) {
+        if own.has_in(&its.user_ns, Cap::SYS_PTRACE) {
             return true;
         }
         let same_user = [its.euid, its.suid, its.ruid].iter().all(|&uid| uid == own.fsuid);
         let same_group = [its.egid, its.sgid, its.rgid].iter().all(|&gid| gid == own.fsgid);
         let dumpable = self.process.dumpable.load(Ordering::Relaxed) == 1;
-        same_user && same_group && dumpable && its.permitted.0 & !own.effective.0 == 0
+        let same_ns = its.user_ns == own.user_ns;
+        same_user && same_group && same_ns && dumpable && its.permitted.0 & !own.effective.0 == 0
     }
 
     /// EACCES unless the caller may look into its memory and descriptors.
@@ -245,7 +246,9 @@ type Follow = fn(&Target, &dyn Caller) -> SysResult<kernel_vfs::inode::LinkTarge
 impl Node {
     fn kind(&self) -> FileKind {
         match self {
-            Self::Text(_) | Self::Private(_) | Self::Setting(..) => FileKind::Regular,
+            Self::Text(_) | Self::Private(_) | Self::Setting(..) | Self::UserNamespace(_) => {
+                FileKind::Regular
+            }
             Self::Link(_) => FileKind::Symlink,
             Self::Dir(_) => FileKind::Directory,
         }

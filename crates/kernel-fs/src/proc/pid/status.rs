@@ -3,6 +3,7 @@
 use abi_linux::SysResult;
 use kernel_base::caller::Caller;
 use kernel_base::cred::Credentials;
+use kernel_base::user_ns::UserNamespace;
 use kernel_task::limits::{INFINITY, Resource};
 use platform_api::ProcFile;
 
@@ -25,7 +26,7 @@ pub(super) fn status(target: &Target, who: &dyn Caller, out: &mut Vec<u8>) -> Sy
         out.extend_from_slice(key);
         out.extend_from_slice(b":\t");
         let ours = show_id(target, key, out)
-            || show_credential(&credentials, key, out)
+            || show_credential(&credentials, &who.credentials().user_ns, key, out)
             || show_other(target, who, key, value, out);
         if !ours {
             out.extend_from_slice(value);
@@ -50,13 +51,14 @@ fn show_id(target: &Target, key: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Users, groups and capabilities.
-fn show_credential(its: &Credentials, key: &[u8], out: &mut Vec<u8>) -> bool {
+/// Users, groups and capabilities, as the user namespace of who reads sees them.
+fn show_credential(its: &Credentials, reader: &UserNamespace, key: &[u8], out: &mut Vec<u8>) -> bool {
+    let (uid, gid) = (|id| reader.show_uid(id), |id| reader.show_gid(id));
     match key {
-        b"Uid" => text!(out, "{}\t{}\t{}\t{}", its.ruid, its.euid, its.suid, its.fsuid),
-        b"Gid" => text!(out, "{}\t{}\t{}\t{}", its.rgid, its.egid, its.sgid, its.fsgid),
+        b"Uid" => text!(out, "{}\t{}\t{}\t{}", uid(its.ruid), uid(its.euid), uid(its.suid), uid(its.fsuid)),
+        b"Gid" => text!(out, "{}\t{}\t{}\t{}", gid(its.rgid), gid(its.egid), gid(its.sgid), gid(its.fsgid)),
         b"Groups" => {
-            let groups: Vec<String> = its.groups.iter().map(u32::to_string).collect();
+            let groups: Vec<String> = its.groups.iter().map(|&id| gid(id).to_string()).collect();
             text!(out, "{} ", groups.join(" "));
         }
         b"CapInh" => text!(out, "{:016x}", its.inheritable.0),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
+use kernel_base::user_ns::IdKind;
 use kernel_vfs::inode::Inode;
 
 use super::{Follow, MakeDir, Show, Store, Subject, fd, fdinfo, ids, links, memory, mounts, namespaces};
@@ -28,6 +29,8 @@ pub(super) enum Node {
     Private(Show),
     /// A file that can be written.
     Setting(Show, Store),
+    /// A file of the process's user namespace, whose opener's rights count.
+    UserNamespace(ids::Kind),
     Link(Follow),
     Dir(MakeDir),
 }
@@ -81,10 +84,10 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry("sessionid", 0o444, Scope::Both, Node::Text(settings::unset_id)),
     entry("coredump_filter", 0o644, Scope::Process, Node::Setting(settings::core_filter, settings::refused)),
     entry("io", 0o400, Scope::Both, Node::Private(stat::io)),
-    entry("uid_map", 0o644, Scope::Both, Node::Setting(ids::id_map, settings::refused)),
-    entry("gid_map", 0o644, Scope::Both, Node::Setting(ids::id_map, settings::refused)),
-    entry("projid_map", 0o644, Scope::Both, Node::Setting(ids::id_map, settings::refused)),
-    entry("setgroups", 0o644, Scope::Both, Node::Setting(ids::setgroups, settings::refused)),
+    entry("uid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::User))),
+    entry("gid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::Group))),
+    entry("projid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::Project))),
+    entry("setgroups", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Setgroups)),
     entry("timers", 0o444, Scope::Process, Node::Text(settings::empty)),
     entry("timerslack_ns", 0o666, Scope::Process, Node::Setting(settings::timer_slack, settings::refused)),
     entry("children", 0o444, Scope::Thread, Node::Text(task::children)),
@@ -103,6 +106,7 @@ impl Entry {
                     follow(&target, who)
                 }))
             }
+            Node::UserNamespace(kind) => Ok(PseudoFile::new(id, Arc::new(ids::File::new(subject, kind)))),
             Node::Text(_) | Node::Private(_) | Node::Setting(..) => {
                 Ok(PseudoFile::new(id, Arc::new(EntryFile { subject: subject.clone(), entry: self })))
             }

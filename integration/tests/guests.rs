@@ -52,5 +52,6 @@ guests! {
     faults_stops_and_threads = "guest_faults";
     threads = "guest_threads";
     storms = "guest_storms";
+    credentials = "guest_credentials";
     identity_and_system = "guest_ids";
 }

@@ -40,7 +40,7 @@ fn chosen(cx: &Cx, which: u32, who: i32) -> SysResult<Vec<Arc<Process>>> {
         (PRIO_PGRP, 0) => cx.kernel().group(cx.process.pgid()),
         (PRIO_PGRP, _) => cx.kernel().group(who),
         (PRIO_USER, _) => {
-            let own = cx.process.credentials().ruid;
+            let own = cx.credentials().ruid;
             let uid = if who == 0 { own } else { who.cast_unsigned() };
             let mut all = cx.kernel().processes();
             all.retain(|process| process.credentials().ruid == uid);
@@ -53,7 +53,7 @@ fn chosen(cx: &Cx, which: u32, who: i32) -> SysResult<Vec<Arc<Process>>> {
 
 /// Whether the caller may change another's scheduling (kernel/sched/syscalls.c check_same_owner).
 fn owns(cx: &Cx, target: &Process) -> bool {
-    let (me, other) = (cx.process.credentials(), target.credentials());
+    let (me, other) = (cx.credentials(), target.credentials());
     me.euid == other.euid || me.euid == other.ruid || me.has_in(&other.user_ns, Cap::SYS_NICE)
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn sys_setpriority(cx: &Cx, which: u32, who: i32, prio: i32) -> SysRe
     let nice = prio.clamp(-20, 19);
     let mut result = Ok(());
     for target in chosen(cx, which, who)? {
-        let may_raise = cx.process.credentials().has(Cap::SYS_NICE);
+        let may_raise = cx.credentials().has(Cap::SYS_NICE);
         if !owns(cx, &target) {
             result = Err(Errno::EPERM);
         } else if nice < target.nice.load(Ordering::Relaxed) && !may_raise {

@@ -37,7 +37,7 @@ pub(crate) fn sys_uname(cx: &Cx, buf: UserRef<Utsname>) -> SysResult<()> {
 }
 
 fn new_name(cx: &Cx, addr: u64, len: i32) -> SysResult<Vec<u8>> {
-    if !cx.process.credentials().has(Cap::SYS_ADMIN) {
+    if !cx.credentials().has(Cap::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let len = usize::try_from(len).ok().filter(|&len| len < UTS_LEN).ok_or(Errno::EINVAL)?;

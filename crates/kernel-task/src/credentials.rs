@@ -1,8 +1,7 @@
 //! How credentials change: set*uid(2), set*gid(2), capset(2), the capability options of prctl(2), and exec.
 //!
 //! Pure rules on [`Credentials`]: each function takes the present ones and answers with the new ones, so
-//! that a refusal changes nothing. Linux v6.12 kernel/sys.c and security/commoncap.c are the models. Unlike
-//! Linux's, credentials belong to the process and not to the thread; libc broadcasts changes anyway.
+//! that a refusal changes nothing. Linux v6.12 kernel/sys.c and security/commoncap.c are the models.
 
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, CapSet, Credentials};

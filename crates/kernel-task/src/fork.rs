@@ -57,7 +57,7 @@ impl ForkSnapshot {
         Self {
             files: process.files.duplicate(),
             fs: Arc::clone(&process.fs.lock()),
-            credentials: process.credentials(),
+            credentials: task.credentials(),
             limits: process.limits.duplicate(),
             image: Arc::clone(&process.image.read()),
             pgid: process.pgid(),
@@ -194,13 +194,18 @@ impl Kernel {
         if let Some(task) = known(self) {
             return Ok(task);
         }
-        for tid in self.platform.threads(process.tgid)? {
+        self.find_new_threads(process);
+        known(self).ok_or(Errno::ESRCH)
+    }
+
+    /// Introduces the threads of a process that have made no call yet.
+    pub(crate) fn find_new_threads(self: &Arc<Self>, process: &Process) {
+        for tid in self.platform.threads(process.tgid).unwrap_or_default() {
             if self.known_task(tid).is_none() {
-                // One that ended meanwhile is not the one that is looked for.
+                // One that ended meanwhile is not missed.
                 let _ = self.discover(tid);
             }
         }
-        known(self).ok_or(Errno::ESRCH)
     }
 
     fn discover_process(self: &Arc<Self>, identity: Identity) -> SysResult<()> {

@@ -86,7 +86,7 @@ impl Task {
 
     fn kill_one(&self, target: &Arc<Process>, signal: i32) -> SysResult<Kill> {
         let wanted = Wanted::new(signal)?;
-        if !self.may_signal(&self.process.credentials(), target, wanted) {
+        if !self.may_signal(&self.credentials(), target, wanted) {
             return Err(Errno::EPERM);
         }
         self.signal_by_host(std::slice::from_ref(target), wanted);
@@ -97,7 +97,7 @@ impl Task {
     /// may be asked if the answer cannot reach anybody whom the caller may not signal.
     fn kill_unknown(&self, signal: i32) -> SysResult<Kill> {
         let wanted = Wanted::new(signal)?;
-        let creds = self.process.credentials();
+        let creds = self.credentials();
         let harmless = wanted == Wanted::Probe
             || self.kernel().processes().iter().all(|target| self.may_signal(&creds, target, wanted));
         if harmless { Ok(Kill::ByHost) } else { Err(Errno::ESRCH) }
@@ -128,7 +128,7 @@ impl Task {
         if_none: SysResult<Kill>,
     ) -> SysResult<Kill> {
         let wanted = Wanted::new(signal)?;
-        let creds = self.process.credentials();
+        let creds = self.credentials();
         let all = targets.len();
         targets.retain(|target| self.may_signal(&creds, target, wanted));
         if targets.is_empty() {

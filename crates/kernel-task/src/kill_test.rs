@@ -15,7 +15,7 @@ fn users() -> Scene {
     let scene = Scene::new();
     for (pid, uid) in [(2, 0), (3, 1000), (4, 2000)] {
         let process = scene.fork(1, pid);
-        process.change_credentials(|old| set_uid(old, uid)).unwrap();
+        process.set_credentials(set_uid(&process.credentials(), uid).unwrap());
     }
     let _ = scene.host.take_events();
     scene

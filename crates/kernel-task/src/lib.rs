@@ -28,6 +28,7 @@ pub mod process;
 pub mod signal_actions;
 pub mod signals;
 pub mod task;
+mod thread_credentials;
 
 #[cfg(test)]
 mod scene;

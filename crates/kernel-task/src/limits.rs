@@ -85,7 +85,7 @@ impl Task {
             0 => Arc::clone(&self.process),
             _ => self.kernel().process(pid).ok_or(Errno::ESRCH)?,
         };
-        let credentials = self.process.credentials();
+        let credentials = self.credentials();
         if !Arc::ptr_eq(&target, &self.process) && !may_limit(&credentials, &target.credentials()) {
             return Err(Errno::EPERM);
         }

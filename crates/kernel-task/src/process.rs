@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use abi_linux::SysResult;
 use kernel_base::cred::Credentials;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::wait::WaitQueue;
@@ -19,6 +18,7 @@ use crate::limits::Limits;
 use crate::posix_timer::PosixTimers;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
+use crate::thread_credentials::CredentialSlot;
 
 /// Where path walks of a process begin (fs_struct).
 #[derive(Clone)]
@@ -41,7 +41,10 @@ pub struct Process {
     pub files: FdTable,
     /// Root, working directory, umask. A path walk keeps those that it started with.
     pub fs: Mutex<Arc<FsState>>,
-    credentials: RwLock<Arc<Credentials>>,
+    /// Those of the leader, by which others judge the process.
+    pub(crate) credentials: CredentialSlot,
+    /// Those of threads that have made no call yet.
+    pub(crate) newborn_credentials: RwLock<Arc<Credentials>>,
     /// Resource limits.
     pub limits: Limits,
     /// The running program.
@@ -105,7 +108,8 @@ impl Process {
             pid: birth.pid,
             files: from.files,
             fs: Mutex::new(from.fs),
-            credentials: RwLock::new(from.credentials),
+            newborn_credentials: RwLock::new(Arc::clone(&from.credentials)),
+            credentials: Arc::new(RwLock::new(from.credentials)),
             limits: from.limits,
             image: RwLock::new(from.image),
             tasks: Mutex::default(),
@@ -132,25 +136,17 @@ impl Process {
         })
     }
 
-    /// Present credentials; a path walk keeps the ones that it started with.
+    /// The leader's credentials.
     #[must_use]
     pub fn credentials(&self) -> Arc<Credentials> {
         Arc::clone(&self.credentials.read())
     }
 
-    /// Replaces the credentials.
+    /// Replaces the credentials of a process that has one thread.
     pub fn set_credentials(&self, credentials: Credentials) {
-        *self.credentials.write() = Arc::new(credentials);
-    }
-
-    /// Replaces the credentials by what `rule` makes of them, as one step; a refusal changes nothing.
-    pub fn change_credentials(
-        &self,
-        rule: impl FnOnce(&Credentials) -> SysResult<Credentials>,
-    ) -> SysResult<()> {
-        let mut present = self.credentials.write();
-        *present = Arc::new(rule(&present)?);
-        Ok(())
+        let credentials = Arc::new(credentials);
+        *self.newborn_credentials.write() = Arc::clone(&credentials);
+        *self.credentials.write() = credentials;
     }
 
     /// Process group id.

@@ -15,6 +15,7 @@ use platform_api::{Clock, HostTid, SignalTarget};
 use crate::fork::ForkSnapshot;
 use crate::kernel::Kernel;
 use crate::process::Process;
+use crate::thread_credentials::CredentialSlot;
 
 /// The mask that ppoll(2) and its like put in place of the thread's own while they wait. The host knows
 /// nothing of it: when a signal comes that only this mask lets through, the host is made to perform
@@ -34,6 +35,7 @@ pub struct Task {
     pub guest_tid: i32,
     /// Its thread group.
     pub process: Arc<Process>,
+    pub(crate) credentials: CredentialSlot,
     /// A fork of this thread whose child has not been seen yet.
     pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
     comm: Mutex<[u8; 16]>,
@@ -49,6 +51,7 @@ pub struct Task {
 impl Task {
     pub(crate) fn new(tid: HostTid, guest_tid: i32, process: Arc<Process>, comm: [u8; 16]) -> Arc<Self> {
         Arc::new(Self {
+            credentials: process.slot_of(guest_tid),
             tid,
             guest_tid,
             process,
@@ -76,7 +79,7 @@ impl Task {
     /// Runs `f` with where this thread's path walks begin and who it is.
     pub fn with_walk<R>(&self, f: impl FnOnce(&WalkContext<'_>) -> R) -> R {
         let fs = Arc::clone(&self.process.fs.lock());
-        let creds = self.process.credentials();
+        let creds = self.credentials();
         f(&WalkContext { root: &fs.root, cwd: &fs.cwd, creds: &creds, who: self, umask: fs.umask })
     }
 
@@ -142,7 +145,7 @@ impl Caller for Task {
         self.process.sid()
     }
     fn credentials(&self) -> Arc<Credentials> {
-        self.process.credentials()
+        Self::credentials(self)
     }
     fn mem(&self) -> GuestMem<'_> {
         Self::mem(self)

@@ -4,6 +4,7 @@
 //! checks as arguments to run only these, and with `--here` before one to run it without a child (strace).
 
 pub mod fd;
+pub mod raw;
 pub mod scratch;
 pub mod signal;
 

@@ -89,7 +89,7 @@ fn pipe_capacity(file: &File) -> SysResult<usize> {
 /// F_SETFL; O_NOATIME is for the owner alone.
 fn set_flags(cx: &Cx, file: &File, wanted: OpenFlags) -> SysResult<()> {
     let new_noatime = wanted.contains(OpenFlags::NOATIME) && !file.flags().contains(OpenFlags::NOATIME);
-    if new_noatime && !permission::is_owner(&file.inode.metadata()?, &cx.process.credentials()) {
+    if new_noatime && !permission::is_owner(&file.inode.metadata()?, &cx.credentials()) {
         return Err(Errno::EPERM);
     }
     file.set_status_flags(wanted);

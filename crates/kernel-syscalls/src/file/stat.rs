@@ -37,7 +37,7 @@ fn to_stat(meta: &Metadata) -> Stat {
 /// Attributes as the caller's user namespace sees them.
 pub(super) fn shown(cx: &Cx, mut meta: Metadata) -> Metadata {
     if UserNamespace::is_any_nested() {
-        let creds = cx.process.credentials();
+        let creds = cx.credentials();
         (meta.uid, meta.gid) = (creds.user_ns.show_uid(meta.uid), creds.user_ns.show_gid(meta.gid));
     }
     meta

@@ -40,8 +40,8 @@ pub(crate) fn sys_capget(cx: &Cx, hdrp: UserRef<CapHeader>, datap: UserRef<CapDa
         return Err(Errno::EINVAL);
     }
     let creds = match header.pid {
-        0 => cx.process.credentials(),
-        pid => cx.kernel().task_by_guest_tid(pid).ok_or(Errno::ESRCH)?.process.credentials(),
+        0 => cx.credentials(),
+        pid => cx.kernel().task_by_guest_tid(pid).ok_or(Errno::ESRCH)?.credentials(),
     };
     let half = |shift: u32| CapData {
         effective: (creds.effective.0 >> shift) as u32,
@@ -68,5 +68,5 @@ pub(crate) fn sys_capset(cx: &Cx, hdrp: UserRef<CapHeader>, datap: UserRef<CapDa
         permitted: join(|half| half.permitted),
         inheritable: join(|half| half.inheritable),
     };
-    cx.process.change_credentials(|old| credentials::set_capabilities(old, wanted))
+    cx.change_credentials(|old| credentials::set_capabilities(old, wanted))
 }

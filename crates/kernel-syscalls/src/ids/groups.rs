@@ -18,19 +18,19 @@ fn known_or_kept<const N: usize>(creds: &Credentials, ids: [u32; N]) -> SysResul
 
 /// getgid(2).
 pub(crate) fn sys_getgid(cx: &Cx) -> SysResult<u32> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     Ok(creds.user_ns.show_gid(creds.rgid))
 }
 
 /// getegid(2).
 pub(crate) fn sys_getegid(cx: &Cx) -> SysResult<u32> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     Ok(creds.user_ns.show_gid(creds.egid))
 }
 
 /// setgid(2).
 pub(crate) fn sys_setgid(cx: &Cx, gid: u32) -> SysResult<()> {
-    cx.process.change_credentials(|old| {
+    cx.change_credentials(|old| {
         let gid = old.user_ns.gid(gid).ok_or(Errno::EINVAL)?;
         credentials::set_gid(old, gid)
     })
@@ -38,7 +38,7 @@ pub(crate) fn sys_setgid(cx: &Cx, gid: u32) -> SysResult<()> {
 
 /// setregid(2).
 pub(crate) fn sys_setregid(cx: &Cx, rgid: u32, egid: u32) -> SysResult<()> {
-    cx.process.change_credentials(|old| {
+    cx.change_credentials(|old| {
         let [rgid, egid] = known_or_kept(old, [rgid, egid])?;
         credentials::set_regid(old, rgid, egid)
     })
@@ -46,7 +46,7 @@ pub(crate) fn sys_setregid(cx: &Cx, rgid: u32, egid: u32) -> SysResult<()> {
 
 /// setresgid(2).
 pub(crate) fn sys_setresgid(cx: &Cx, rgid: u32, egid: u32, sgid: u32) -> SysResult<()> {
-    cx.process.change_credentials(|old| credentials::set_resgid(old, known_or_kept(old, [rgid, egid, sgid])?))
+    cx.change_credentials(|old| credentials::set_resgid(old, known_or_kept(old, [rgid, egid, sgid])?))
 }
 
 /// getresgid(2).
@@ -56,7 +56,7 @@ pub(crate) fn sys_getresgid(
     egid: UserRef<u32>,
     sgid: UserRef<u32>,
 ) -> SysResult<()> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     cx.mem().write(rgid, &creds.user_ns.show_gid(creds.rgid))?;
     cx.mem().write(egid, &creds.user_ns.show_gid(creds.egid))?;
     cx.mem().write(sgid, &creds.user_ns.show_gid(creds.sgid))
@@ -64,9 +64,9 @@ pub(crate) fn sys_getresgid(
 
 /// setfsgid(2): answers the old one, changed or not.
 pub(crate) fn sys_setfsgid(cx: &Cx, fsgid: u32) -> SysResult<u32> {
-    let old = cx.process.credentials();
+    let old = cx.credentials();
     if let Some(fsgid) = old.user_ns.gid(fsgid) {
-        cx.process.change_credentials(|creds| Ok(credentials::set_fsgid(creds, fsgid)))?;
+        cx.change_credentials(|creds| Ok(credentials::set_fsgid(creds, fsgid)))?;
     }
     Ok(old.user_ns.show_gid(old.fsgid))
 }
@@ -74,7 +74,7 @@ pub(crate) fn sys_setfsgid(cx: &Cx, fsgid: u32) -> SysResult<u32> {
 /// getgroups(2). Size 0 asks for the count alone.
 pub(crate) fn sys_getgroups(cx: &Cx, size: i32, list: u64) -> SysResult<usize> {
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     let groups: Vec<u32> = creds.groups.iter().map(|&gid| creds.user_ns.show_gid(gid)).collect();
     if size > 0 {
         if groups.len() > size {
@@ -87,10 +87,10 @@ pub(crate) fn sys_getgroups(cx: &Cx, size: i32, list: u64) -> SysResult<usize> {
 
 /// setgroups(2). Permission comes before the list (kernel/groups.c).
 pub(crate) fn sys_setgroups(cx: &Cx, size: i32, list: UserRef<u32>) -> SysResult<()> {
-    credentials::check_set_groups(&cx.process.credentials())?;
+    credentials::check_set_groups(&cx.credentials())?;
     let size = usize::try_from(size).ok().filter(|&size| size <= NGROUPS_MAX).ok_or(Errno::EINVAL)?;
     let groups = cx.mem().read_array(list, size)?;
-    cx.process.change_credentials(|old| {
+    cx.change_credentials(|old| {
         let known =
             groups.iter().map(|&gid| old.user_ns.gid(gid).ok_or(Errno::EINVAL)).collect::<SysResult<_>>()?;
         credentials::set_groups(old, known)

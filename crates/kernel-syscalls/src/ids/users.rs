@@ -18,19 +18,19 @@ fn known_or_kept<const N: usize>(creds: &Credentials, ids: [u32; N]) -> SysResul
 
 /// getuid(2).
 pub(crate) fn sys_getuid(cx: &Cx) -> SysResult<u32> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     Ok(creds.user_ns.show_uid(creds.ruid))
 }
 
 /// geteuid(2).
 pub(crate) fn sys_geteuid(cx: &Cx) -> SysResult<u32> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     Ok(creds.user_ns.show_uid(creds.euid))
 }
 
 /// setuid(2).
 pub(crate) fn sys_setuid(cx: &Cx, uid: u32) -> SysResult<()> {
-    cx.process.change_credentials(|old| {
+    cx.change_credentials(|old| {
         let uid = old.user_ns.uid(uid).ok_or(Errno::EINVAL)?;
         credentials::set_uid(old, uid)
     })
@@ -38,7 +38,7 @@ pub(crate) fn sys_setuid(cx: &Cx, uid: u32) -> SysResult<()> {
 
 /// setreuid(2).
 pub(crate) fn sys_setreuid(cx: &Cx, ruid: u32, euid: u32) -> SysResult<()> {
-    cx.process.change_credentials(|old| {
+    cx.change_credentials(|old| {
         let [ruid, euid] = known_or_kept(old, [ruid, euid])?;
         credentials::set_reuid(old, ruid, euid)
     })
@@ -46,7 +46,7 @@ pub(crate) fn sys_setreuid(cx: &Cx, ruid: u32, euid: u32) -> SysResult<()> {
 
 /// setresuid(2).
 pub(crate) fn sys_setresuid(cx: &Cx, ruid: u32, euid: u32, suid: u32) -> SysResult<()> {
-    cx.process.change_credentials(|old| credentials::set_resuid(old, known_or_kept(old, [ruid, euid, suid])?))
+    cx.change_credentials(|old| credentials::set_resuid(old, known_or_kept(old, [ruid, euid, suid])?))
 }
 
 /// getresuid(2).
@@ -56,7 +56,7 @@ pub(crate) fn sys_getresuid(
     euid: UserRef<u32>,
     suid: UserRef<u32>,
 ) -> SysResult<()> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     cx.mem().write(ruid, &creds.user_ns.show_uid(creds.ruid))?;
     cx.mem().write(euid, &creds.user_ns.show_uid(creds.euid))?;
     cx.mem().write(suid, &creds.user_ns.show_uid(creds.suid))
@@ -64,9 +64,9 @@ pub(crate) fn sys_getresuid(
 
 /// setfsuid(2): answers the old one, changed or not.
 pub(crate) fn sys_setfsuid(cx: &Cx, fsuid: u32) -> SysResult<u32> {
-    let old = cx.process.credentials();
+    let old = cx.credentials();
     if let Some(fsuid) = old.user_ns.uid(fsuid) {
-        cx.process.change_credentials(|creds| Ok(credentials::set_fsuid(creds, fsuid)))?;
+        cx.change_credentials(|creds| Ok(credentials::set_fsuid(creds, fsuid)))?;
     }
     Ok(old.user_ns.show_uid(old.fsuid))
 }

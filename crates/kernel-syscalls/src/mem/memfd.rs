@@ -49,7 +49,7 @@ pub(crate) fn sys_memfd_create(cx: &Cx, name: UserCStr, flags: u32) -> SysResult
     }
     let name = cx.mem().read_cstr(name, NAME_MAX + 1, Errno::EINVAL)?;
     let mode = if flags & MFD_NOEXEC_SEAL != 0 { 0o666 } else { 0o777 };
-    let credentials = cx.process.credentials();
+    let credentials = cx.credentials();
     let inode = instance(cx)?.unnamed(mode, credentials.fsuid, credentials.fsgid)?;
     if flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) != 0 {
         inode.allow_sealing();

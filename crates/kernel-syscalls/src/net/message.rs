@@ -58,7 +58,7 @@ impl Header {
 
 /// A claim in the container's ids; EINVAL for one that the caller's user namespace does not have.
 fn from_caller(cx: &Cx, claimed: Credential) -> SysResult<Credential> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     let uid = creds.user_ns.uid(claimed.uid).ok_or(Errno::EINVAL)?;
     let gid = creds.user_ns.gid(claimed.gid).ok_or(Errno::EINVAL)?;
     Ok(Credential { uid, gid, ..claimed })
@@ -66,7 +66,7 @@ fn from_caller(cx: &Cx, claimed: Credential) -> SysResult<Credential> {
 
 /// Whether a process may call itself `claimed` (scm_check_creds).
 fn check_credential(cx: &Cx, claimed: Credential) -> SysResult<()> {
-    let own = cx.process.credentials();
+    let own = cx.credentials();
     let uid = [own.ruid, own.euid, own.suid].contains(&claimed.uid) || own.has_own(Cap::SETUID);
     let gid = [own.rgid, own.egid, own.sgid].contains(&claimed.gid) || own.has_own(Cap::SETGID);
     let pid = claimed.pid == cx.process.pid || own.has(Cap::SYS_ADMIN);
@@ -127,7 +127,7 @@ pub(super) fn write_back(cx: &Cx, header: &Header, received: Received, flags: Me
     let mut builder = Builder::new(room.min(MOST_CONTROL_OUT));
     if let Some(mut credential) = credential {
         if UserNamespace::is_any_nested() {
-            let own = cx.process.credentials();
+            let own = cx.credentials();
             credential.uid = own.user_ns.show_uid(credential.uid);
             credential.gid = own.user_ns.show_gid(credential.gid);
         }

@@ -37,7 +37,7 @@ pub(crate) fn sys_fchmod(cx: &Cx, fd: Fd, mode: u32) -> SysResult<()> {
 /// The container's ids of an owner and a group; -1 leaves one alone. EINVAL for one that the caller's user
 /// namespace does not have.
 fn owners(cx: &Cx, owner: u32, group: u32) -> SysResult<(Option<u32>, Option<u32>)> {
-    let creds = cx.process.credentials();
+    let creds = cx.credentials();
     let known = |raw: u32, id: Option<u32>| {
         if raw == u32::MAX { Ok(None) } else { id.map(Some).ok_or(Errno::EINVAL) }
     };

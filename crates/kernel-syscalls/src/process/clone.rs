@@ -60,7 +60,7 @@ fn check(flags: u32) -> SysResult<Made> {
 /// can't count them: to it all guests are one user. Threads that have made no call yet are not seen.
 fn check_process_limit(cx: &Cx) -> SysResult<()> {
     let limit = cx.process.limits.get(Resource::Nproc).soft;
-    let credentials = cx.process.credentials();
+    let credentials = cx.credentials();
     let is_exempt =
         credentials.ruid == 0 || credentials.has(Cap::SYS_RESOURCE) || credentials.has(Cap::SYS_ADMIN);
     if limit == INFINITY || is_exempt {
@@ -100,7 +100,7 @@ pub(crate) fn sys_clone(
     match made {
         Made::Process if flags & CLONE_VM != 0 => cx.prepare_vfork(),
         Made::Process => cx.prepare_fork(),
-        Made::Thread => {}
+        Made::Thread => cx.prepare_thread(),
     }
     Ok(Outcome::Continue)
 }

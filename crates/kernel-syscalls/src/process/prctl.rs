@@ -96,20 +96,20 @@ fn no_new_privs(cx: &Cx, op: u32, [arg2, arg3, arg4, arg5]: [u64; 4]) -> SysResu
         return Err(Errno::EINVAL);
     }
     if op == PR_GET_NO_NEW_PRIVS {
-        return Ok(i32::from(cx.process.credentials().no_new_privs).into());
+        return Ok(i32::from(cx.credentials().no_new_privs).into());
     }
     change(cx, |old| Ok(Credentials { no_new_privs: true, ..old.clone() }))
 }
 
 fn change(cx: &Cx, rule: impl FnOnce(&Credentials) -> SysResult<Credentials>) -> SysResult<Outcome> {
-    cx.process.change_credentials(rule)?;
+    cx.change_credentials(rule)?;
     Ok(Outcome::Value(0))
 }
 
 /// Securebits and capability sets (security/commoncap.c cap_task_prctl).
 fn capabilities(cx: &Cx, op: u32, args: [u64; 4]) -> SysResult<Outcome> {
     let [arg2, arg3, arg4, arg5] = args;
-    let present = cx.process.credentials();
+    let present = cx.credentials();
     match op {
         PR_CAPBSET_READ => {
             let cap = credentials::capability(arg2)?;
@@ -138,7 +138,7 @@ fn ambient(cx: &Cx, command: u64, [number, arg4, arg5]: [u64; 3]) -> SysResult<O
         return Err(Errno::EINVAL);
     }
     match command {
-        PR_CAP_AMBIENT_IS_SET => Ok(i32::from(cx.process.credentials().ambient.contains(cap)).into()),
+        PR_CAP_AMBIENT_IS_SET => Ok(i32::from(cx.credentials().ambient.contains(cap)).into()),
         PR_CAP_AMBIENT_RAISE => change(cx, |old| credentials::raise_ambient(old, cap)),
         PR_CAP_AMBIENT_LOWER => {
             change(cx, |old| Ok(Credentials { ambient: old.ambient.without(cap), ..old.clone() }))

@@ -64,7 +64,7 @@ fn file_size_limit_cuts_a_write_and_then_refuses() {
     let fd = rig.open("/file", O_CREAT | O_RDWR);
     let task = rig.task();
     let limit = Limit { soft: 8, hard: 100 };
-    task.process.limits.set(Resource::Fsize, limit, &task.process.credentials()).unwrap();
+    task.process.limits.set(Resource::Fsize, limit, &task.credentials()).unwrap();
     assert_eq!(rig.value(nr::__NR_write, &[fd, BASE, 10]), 8);
     assert_eq!(rig.error(nr::__NR_write, &[fd, BASE, 1]), Errno::EFBIG);
     assert_eq!(rig.error(nr::__NR_ftruncate, &[fd, 9]), Errno::EFBIG);

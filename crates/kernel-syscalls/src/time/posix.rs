@@ -40,7 +40,7 @@ fn clock_of(cx: &Cx, id: i32) -> SysResult<Clock> {
         4..=6 => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::EINVAL),
     };
-    if needs_alarm && !cx.process.credentials().has(Cap::WAKE_ALARM) {
+    if needs_alarm && !cx.credentials().has(Cap::WAKE_ALARM) {
         return Err(Errno::EPERM);
     }
     Ok(clock)

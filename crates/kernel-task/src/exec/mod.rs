@@ -183,7 +183,7 @@ impl Task {
             // Without the group's execute bit S_ISGID means mandatory locking.
             file.gid = (mode & (S_ISGID | 0o010) == (S_ISGID | 0o010)).then_some(exe.meta.gid);
         }
-        credentials::after_exec(&self.process.credentials(), file)
+        credentials::after_exec(&self.credentials(), file)
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn environ(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> 
 /// users are the container's.
 pub(super) fn auxv(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     let text = target.host_file(ProcFile::Auxv)?;
-    let its = target.process.credentials();
+    let its = target.credentials();
     for entry in text.as_chunks::<16>().0 {
         let (key, value) = entry.split_at(8);
         let shown = match key.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)) {

@@ -26,7 +26,7 @@ use abi_linux::fs::OpenFlags;
 use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
-use kernel_base::cred::Cap;
+use kernel_base::cred::{Cap, Credentials};
 use kernel_task::{Process, Task};
 use kernel_vfs::file::{File, FileOps};
 use kernel_vfs::inode::{FileKind, Inode, Metadata};
@@ -82,6 +82,10 @@ impl Target {
         self.task.as_ref().map_or(self.process.pid, |task| task.guest_tid)
     }
 
+    fn credentials(&self) -> Arc<Credentials> {
+        self.task.as_ref().map_or_else(|| self.process.credentials(), |task| task.credentials())
+    }
+
     /// The host's file about it, at most a mebibyte.
     fn host_file(&self, file: ProcFile) -> SysResult<Vec<u8>> {
         host::thread_file(&self.proc.kernel, self.host_tid(), file)
@@ -107,7 +111,7 @@ impl Target {
         if self.process.pid == who.pid() {
             return true;
         }
-        let (own, its) = (who.credentials(), self.process.credentials());
+        let (own, its) = (who.credentials(), self.credentials());
         if own.has_in(&its.user_ns, Cap::SYS_PTRACE) {
             return true;
         }
@@ -126,7 +130,7 @@ impl Target {
     /// Attributes of a file about it (fs/proc/base.c task_dump_owner): root owns what a process that
     /// cannot be dumped keeps from its own user.
     fn file_id(&self, ino: u64, mode: u32, kind: FileKind) -> Id {
-        let its = self.process.credentials();
+        let its = self.credentials();
         let open_dir = kind == FileKind::Directory && mode == 0o555;
         let dumpable = self.process.dumpable.load(Ordering::Relaxed) == 1;
         let (uid, gid) = if open_dir || dumpable { (its.euid, its.egid) } else { (0, 0) };

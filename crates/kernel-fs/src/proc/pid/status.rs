@@ -15,7 +15,7 @@ const HIDDEN: [&[u8]; 2] = [b"Kthread", b"CoreDumping"];
 
 pub(super) fn status(target: &Target, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     let text = target.host_file(ProcFile::Status)?;
-    let credentials = target.process.credentials();
+    let credentials = target.credentials();
     for line in host::lines(&text) {
         let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
         let (key, value) = line.split_at(colon);

@@ -39,6 +39,7 @@ guests! {
     attributes = "guest_attributes";
     transfers = "guest_transfers";
     splices = "guest_splice";
+    file_events = "guest_inotify";
     posix_timers = "guest_timers";
     signalfds = "guest_signalfd";
     pidfds = "guest_pidfd";

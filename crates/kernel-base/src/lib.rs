@@ -10,6 +10,7 @@ pub mod executor;
 pub mod reg;
 pub mod sync;
 pub mod timer;
+pub mod tunable;
 pub mod user;
 pub mod user_ns;
 pub mod wait;

@@ -8,6 +8,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod hostfs;
 mod hoststream;
+pub mod inotify;
 pub mod overlay;
 pub mod pidfd;
 pub mod pipe;

@@ -1,5 +1,6 @@
 //! Files that tell of events: eventfd(2) and timerfd_create(2).
 
+pub(crate) mod inotify;
 mod siginfo;
 pub(crate) mod signalfd;
 

@@ -10,6 +10,7 @@ use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
 use kernel_base::wait::WaitQueue;
 use kernel_net::NetNamespace;
+use kernel_vfs::notify::Accounts;
 use platform_api::{HostTid, Platform, Restart, Syscall};
 use rustc_hash::FxHashMap;
 
@@ -89,6 +90,8 @@ pub struct Kernel {
     pub(crate) is_finished: AtomicBool,
     /// The filesystem instance of memfd_create(2), made with the first file; kernel-syscalls knows its type.
     pub memory_files: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// Limits of inotify and what its users have.
+    pub inotify: Arc<Accounts>,
     /// Names of mapped files in memory.
     pub mapped_files: MappedFiles,
     /// The network namespace; made with the first socket unless the pod has set one.
@@ -119,6 +122,7 @@ impl Kernel {
             is_finished: AtomicBool::new(false),
             memory_files: OnceLock::new(),
             net: OnceLock::new(),
+            inotify: Arc::default(),
             mapped_files: MappedFiles::default(),
             boot_ns,
         })

@@ -19,6 +19,7 @@ use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, MutexGuard, RwLock};
 
 use crate::inode::{Inode, SuperBlock};
+use crate::notify::{self, LastName};
 
 /// Most names, present and missing, that one filesystem instance keeps.
 pub const MAX_CACHED: usize = 1 << 16;
@@ -64,6 +65,7 @@ pub struct Dentry {
     /// How many mounts lie on it or below it.
     pins: AtomicU32,
     deleted: AtomicBool,
+    last_name: LastName,
     /// Used since the clock's hand passed.
     referenced: AtomicBool,
 }
@@ -79,6 +81,7 @@ impl Dentry {
             mounts: AtomicU32::new(0),
             pins: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
+            last_name: LastName::default(),
             referenced: AtomicBool::new(true),
         })
     }
@@ -318,6 +321,12 @@ impl Dentry {
         self.mutation.lock()
     }
 
+    /// Notes that its inode has lost its last name with this one: watchers hear of it when nobody uses it
+    /// any more.
+    pub(crate) fn set_last_name(&self) {
+        self.last_name.set();
+    }
+
     /// Notes that `child` was unlinked from here.
     pub(crate) fn removed(self: &Arc<Self>, child: &Self, name: &[u8]) {
         child.deleted.store(true, Ordering::Relaxed);
@@ -373,6 +382,7 @@ impl Dentry {
                 top = parent;
             }
             top.prune();
+            notify::unmounted(self.superblock());
         }
     }
 
@@ -393,6 +403,7 @@ impl Dentry {
 impl Drop for Dentry {
     /// Drops a chain of removed directories one by one: a guest can make it longer than a stack is deep.
     fn drop(&mut self) {
+        self.last_name.unused(&*self.inode);
         let mut next = self.links.get_mut().parent.take();
         while let Some(parent) = next {
             next = Arc::into_inner(parent).and_then(|mut parent| parent.links.get_mut().parent.take());

@@ -17,6 +17,7 @@ use kernel_base::sync::{Mutex, MutexGuard};
 use kernel_base::wait::WaitQueue;
 
 use crate::inode::{FileKind, Inode};
+use crate::notify::{self, Happened};
 use crate::path::Path;
 
 /// What an operation needs to know beside its bytes.
@@ -164,6 +165,11 @@ pub struct File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        let flags = self.flags();
+        if !flags.contains(OpenFlags::PATH) {
+            let what = if flags.writable() { Happened::CLOSE_WRITE } else { Happened::CLOSE_NOWRITE };
+            notify::at(&self.path, what);
+        }
         let watchers = std::mem::take(self.watchers.get_mut());
         for watcher in watchers.iter().filter_map(Weak::upgrade) {
             watcher.file_gone(self);

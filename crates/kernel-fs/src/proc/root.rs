@@ -33,7 +33,7 @@ impl Root {
         add_rows(&mut tree, proc, fixed::FILES);
         add_rows(&mut tree, proc, sysctl::FILES);
         fixed::add(&mut tree);
-        sysctl::add(&mut tree);
+        sysctl::add(&mut tree, &proc.kernel);
         tree.link("mounts", "self/mounts");
         tree.link("net", "self/net");
         let link =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::cred::{CAP_LAST, Cap};
+use kernel_base::tunable::Tunable;
 use kernel_task::Kernel;
 
 use super::{Proc, Row, row};
@@ -102,9 +103,6 @@ static VALUES: &[(&str, u32, &str)] = &[
     ("fs/protected_symlinks", 0o644, "1"),
     ("fs/suid_dumpable", 0o644, "0"),
     ("fs/epoll/max_user_watches", 0o644, "1048576"),
-    ("fs/inotify/max_queued_events", 0o644, "16384"),
-    ("fs/inotify/max_user_instances", 0o644, "128"),
-    ("fs/inotify/max_user_watches", 0o644, "65536"),
     ("fs/mqueue/msg_max", 0o644, "10"),
     ("fs/mqueue/msg_default", 0o644, "10"),
     ("fs/mqueue/msgsize_max", 0o644, "8192"),
@@ -132,8 +130,40 @@ static VALUES: &[(&str, u32, &str)] = &[
     ("net/ipv4/ping_group_range", 0o644, "1\t0"),
 ];
 
-/// Adds the fixed values.
-pub(super) fn add(tree: &mut TreeBuilder) {
+/// A number that root may set.
+struct Number {
+    kernel: Arc<Kernel>,
+    of: fn(&Kernel) -> &Tunable,
+}
+
+/// Numbers with an effect: path below /proc/sys, and where they are.
+static NUMBERS: &[(&str, fn(&Kernel) -> &Tunable)] = &[
+    ("fs/inotify/max_queued_events", |kernel| &kernel.inotify.max_queued_events),
+    ("fs/inotify/max_user_instances", |kernel| &kernel.inotify.max_user_instances),
+    ("fs/inotify/max_user_watches", |kernel| &kernel.inotify.max_user_watches),
+];
+
+impl Content for Number {
+    fn generate(&self, _who: &dyn Caller) -> SysResult<Vec<u8>> {
+        Ok(format!("{}\n", (self.of)(&self.kernel).get()).into_bytes())
+    }
+    fn store(&self, _who: &dyn Caller, data: &[u8]) -> SysResult<()> {
+        (self.of)(&self.kernel).set(parse_number(data)?)
+    }
+}
+
+/// A decimal number with blanks around it (proc_doulongvec_minmax).
+pub(super) fn parse_number(data: &[u8]) -> SysResult<u64> {
+    let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+    text.trim_matches(['\0', ' ', '\t', '\n']).parse().map_err(|_| Errno::EINVAL)
+}
+
+/// Adds the fixed values, and the numbers.
+pub(super) fn add(tree: &mut TreeBuilder, kernel: &Arc<Kernel>) {
+    for &(path, of) in NUMBERS {
+        let number: Arc<dyn Content> = Arc::new(Number { kernel: Arc::clone(kernel), of });
+        tree.file(&format!("sys/{path}"), 0o644, number);
+    }
     for (path, mode, value) in VALUES {
         let content: Arc<dyn Content> = Arc::new(crate::pseudo::Fixed(format!("{value}\n").into_bytes()));
         tree.file(&format!("sys/{path}"), *mode, content);

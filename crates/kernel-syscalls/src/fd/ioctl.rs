@@ -32,7 +32,8 @@ pub(crate) async fn sys_ioctl(cx: &Cx, fd: Fd, request: u32, arg: u64) -> SysRes
         FIONCLEX => cx.process.files.set_cloexec(fd, false).map(|()| 0),
         FIONBIO => set_status(cx, &file, OpenFlags::NONBLOCK, arg),
         FIOASYNC => set_status(cx, &file, OpenFlags::ASYNC, arg),
-        FIONREAD if file.inode.kind() == FileKind::Regular => {
+        // Files that somebody can wait for know better what there is to read.
+        FIONREAD if file.inode.kind() == FileKind::Regular && file.ops.wait_queue().is_none() => {
             let size = file.inode.metadata()?.size;
             let left = size.saturating_sub(*file.position());
             let left = i32::try_from(left).unwrap_or(i32::MAX);

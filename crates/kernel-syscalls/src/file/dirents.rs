@@ -81,6 +81,7 @@ fn read_entries(cx: &Cx, fd: Fd, buf: u64, count: u32, layout: Layout) -> SysRes
         let mut filler = Filler { layout, buffer: scratch, used: 0, next: None, too_small: false };
         let start = *file.position();
         let read = file.ops.read_dir(&*cx.task, start, &mut |entry| filler.add(&entry));
+        file.accessed();
         let Filler { used, next, too_small, buffer, .. } = filler;
         if used == 0 {
             read?;

@@ -76,5 +76,7 @@ pub(crate) fn sys_fallocate(cx: &Cx, fd: Fd, mode: u32, offset: i64, len: i64) -
     if mode & (FALLOC_KEEP_SIZE | FALLOC_COLLAPSE_RANGE) == 0 {
         check_limit(cx, end)?;
     }
-    file.ops.allocate(mode, start, len)
+    file.ops.allocate(mode, start, len)?;
+    file.modified();
+    Ok(())
 }

@@ -127,6 +127,8 @@ pub(crate) async fn sys_copy_file_range(
         }
     }
     if done > 0 {
+        from.file.accessed();
+        to.file.modified();
         from.advance(cx, done)?;
         to.advance(cx, done)?;
     }

@@ -108,5 +108,9 @@ pub(crate) async fn sys_sendfile(
         }
     }
     cx.set_progress(0);
+    if done > 0 {
+        source.file.accessed();
+        out.modified();
+    }
     Ok(done)
 }

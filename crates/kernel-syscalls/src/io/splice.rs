@@ -228,7 +228,7 @@ pub(crate) async fn sys_splice(
     to.check_writable()?;
     let may_wait = |file: &File| flags & SPLICE_F_NONBLOCK == 0 && !file.is_nonblocking();
     let len = size.min(MAX_RW_COUNT);
-    match (in_pipe, out_pipe) {
+    let moved = match (in_pipe, out_pipe) {
         (Some(a), Some(b)) if a.same_pipe(b) => Err(Errno::EINVAL),
         (Some(a), Some(b)) => {
             Mover { cx, may_wait: may_wait(&from) && may_wait(&to) }.pipe_to_pipe(a, b, len).await
@@ -249,7 +249,12 @@ pub(crate) async fn sys_splice(
             Mover { cx, may_wait: may_wait(&to) }.file_to_pipe(&mut in_side, pipe, len).await
         }
         (None, None) => Err(Errno::EINVAL),
+    }?;
+    if moved > 0 {
+        from.accessed();
+        to.modified();
     }
+    Ok(moved)
 }
 
 /// tee(2).

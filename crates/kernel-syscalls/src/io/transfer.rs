@@ -139,7 +139,13 @@ impl<'a> Transfer<'a> {
         let empty = self.bytes.total() == 0;
         match self.block_on(Operation::Read, || self.try_read()).await {
             Err(Errno::EAGAIN) if empty => Ok(0),
-            result => result.map_err(|errno| self.directory_or(errno)),
+            Ok(count) => {
+                if count > 0 {
+                    self.file.accessed();
+                }
+                Ok(count)
+            }
+            Err(errno) => Err(self.directory_or(errno)),
         }
     }
 
@@ -216,6 +222,9 @@ impl<'a> Transfer<'a> {
             }
         }
         self.cx.set_progress(0);
+        if done > 0 {
+            self.file.modified();
+        }
         Ok(done)
     }
 

@@ -22,6 +22,7 @@ use kernel_base::cred::Credentials;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::{FileKind, Metadata};
 use kernel_vfs::mount::MountFlags;
+use kernel_vfs::notify::{self, Happened};
 use kernel_vfs::path::Path;
 use kernel_vfs::permission::Access;
 use kernel_vfs::walk::WalkFlags;
@@ -68,6 +69,8 @@ impl Task {
         let file = File::new(path.clone(), Arc::clone(path.inode()), ops, OpenFlags::empty());
         let mut head = vec![0; HEAD_LEN];
         let len = file.ops.read(file.io(self, 0), &mut head)?;
+        notify::at(&file.path, Happened::OPEN);
+        file.accessed();
         head.truncate(len);
         let meta = path.inode().metadata()?;
         Ok(Candidate { path, file, meta, head })

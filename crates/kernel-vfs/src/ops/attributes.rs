@@ -8,6 +8,7 @@ use kernel_base::cred::{Cap, Credentials};
 
 use crate::inode::{FileKind, LinkTarget, Metadata, SetAttributes};
 use crate::mount::MountFlags;
+use crate::notify::{self, Happened};
 use crate::path::Path;
 use crate::permission::{self, Access};
 use crate::walk::{WalkContext, WalkFlags};
@@ -90,7 +91,9 @@ impl WalkContext<'_> {
         if !self.creds.in_group(meta.gid) && !self.creds.has_over(meta.uid, meta.gid, Cap::FSETID) {
             mode &= !S_ISGID;
         }
-        inode.set_attributes(&SetAttributes { mode: Some(mode), ..SetAttributes::default() })
+        inode.set_attributes(&SetAttributes { mode: Some(mode), ..SetAttributes::default() })?;
+        notify::at(path, Happened::ATTRIB);
+        Ok(())
     }
 
     /// chown(2) at a place; `None` leaves an id alone.
@@ -110,7 +113,9 @@ impl WalkContext<'_> {
         if inode.kind() != FileKind::Directory && mode != meta.mode {
             change.mode = Some(mode & 0o7777);
         }
-        inode.set_attributes(&change)
+        inode.set_attributes(&change)?;
+        notify::at(path, Happened::ATTRIB);
+        Ok(())
     }
 
     /// truncate(2): by path.
@@ -138,7 +143,9 @@ impl WalkContext<'_> {
         let mode = permission::mode_without_privilege(meta.mode);
         let lost = mode != meta.mode && !self.creds.has_own(Cap::FSETID);
         let mode = lost.then_some(mode & 0o7777);
-        path.inode().set_attributes(&SetAttributes { size: Some(size), mode, ..SetAttributes::default() })
+        path.inode().set_attributes(&SetAttributes { size: Some(size), mode, ..SetAttributes::default() })?;
+        notify::at(path, Happened::MODIFY);
+        Ok(())
     }
 
     /// utimensat(2) at a place.
@@ -162,7 +169,15 @@ impl WalkContext<'_> {
             SetTime::At(time) => Some(time),
         };
         let (atime, mtime) = (resolve(times.atime), resolve(times.mtime));
-        path.inode().set_attributes(&SetAttributes { atime, mtime, ..SetAttributes::default() })
+        path.inode().set_attributes(&SetAttributes { atime, mtime, ..SetAttributes::default() })?;
+        // fsnotify_change of Linux v6.18.
+        let what = match (atime, mtime) {
+            (Some(_), Some(_)) => Happened::ATTRIB,
+            (Some(_), None) => Happened::ACCESS,
+            _ => Happened::MODIFY,
+        };
+        notify::at(path, what);
+        Ok(())
     }
 
     /// readlink(2) at a place found with [`WalkFlags::NOFOLLOW`]; EINVAL when it is no symbolic link.

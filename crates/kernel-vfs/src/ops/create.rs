@@ -11,6 +11,7 @@ use kernel_base::cred::Cap;
 use super::Entry;
 use crate::dentry::Dentry;
 use crate::inode::{FileKind, Metadata, NewContent, NewNode};
+use crate::notify::{self, Happened};
 use crate::path::Path;
 use crate::walk::{Last, WalkContext, WalkFlags};
 
@@ -109,6 +110,8 @@ impl WalkContext<'_> {
         self.check_hard_link_allowed(&inode.metadata()?)?;
         dir.inode().link(name, &**inode)?;
         dir.dentry.insert(name, Arc::clone(inode));
+        notify::inode(&**inode, Happened::ATTRIB);
+        notify::name(&dir.dentry, name, &**inode, Happened::CREATE);
         Ok(())
     }
 
@@ -171,7 +174,9 @@ impl WalkContext<'_> {
         self.check_directory_write(dir)?;
         let node = self.new_node(&dir.inode().metadata()?, content, mode);
         let inode = dir.inode().create(name, &node)?;
-        Ok(dir.dentry.insert(name, inode))
+        let dentry = dir.dentry.insert(name, inode);
+        notify::name(&dir.dentry, name, &**dentry.inode(), Happened::CREATE);
+        Ok(dentry)
     }
 
     /// Owner, group and mode of a node made in `dir` (Linux v6.18 inode_init_owner).

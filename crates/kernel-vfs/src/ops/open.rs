@@ -10,6 +10,7 @@ use kernel_base::caller::Caller;
 use crate::file::{DirEntry, File, FileOps, Io};
 use crate::inode::{FileKind, NewContent};
 use crate::mount::MountFlags;
+use crate::notify::{self, Happened};
 use crate::path::Path;
 use crate::permission::{self, Access};
 use crate::walk::{Last, WalkContext, WalkFlags, Walker};
@@ -137,12 +138,14 @@ impl WalkContext<'_> {
         if origin == Origin::Existing {
             self.check_open(&place, flags)?;
         }
-        if flags.contains(OpenFlags::TRUNC) && origin == Origin::Existing && inode.kind() == FileKind::Regular
-        {
-            self.set_size(&place, 0)?;
-        }
+        let truncates = flags.contains(OpenFlags::TRUNC) && inode.kind() == FileKind::Regular;
         let ops = inode.open(flags, self.who)?;
-        Ok(File::new(place, inode, ops, flags))
+        let file = File::new(place, inode, ops, flags);
+        notify::at(&file.path, Happened::OPEN);
+        if truncates && origin == Origin::Existing {
+            self.set_size(&file.path, 0)?;
+        }
+        Ok(file)
     }
 
     /// may_open of Linux.

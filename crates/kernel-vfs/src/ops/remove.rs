@@ -1,9 +1,12 @@
 //! unlink(2) and rmdir(2).
 
+use std::sync::Arc;
+
 use abi_linux::{Errno, SysResult};
 
 use crate::dentry::Dentry;
 use crate::inode::FileKind;
+use crate::notify::{self, Happened, LastName};
 use crate::path::Path;
 use crate::permission;
 use crate::walk::{Last, WalkContext};
@@ -30,9 +33,12 @@ impl WalkContext<'_> {
         if child.is_mountpoint() {
             return Err(Errno::EBUSY);
         }
+        let is_last = LastName::is_last(&**child.inode());
         dir.inode().unlink(&entry.name)?;
         dir.dentry.removed(&child, &entry.name);
+        notify::inode(&**child.inode(), Happened::ATTRIB);
         drop(held);
+        self.let_go(dir, child, &entry.name, is_last);
         Ok(())
     }
 
@@ -59,7 +65,19 @@ impl WalkContext<'_> {
         dir.inode().rmdir(&entry.name)?;
         dir.dentry.removed(&child, &entry.name);
         drop(held);
+        self.let_go(dir, child, &entry.name, true);
         Ok(())
+    }
+
+    /// Tells watchers of a removal: those of the inode, unless it is still in use, before those of the
+    /// directory (d_delete_notify).
+    fn let_go(&self, dir: &Path, child: Arc<Dentry>, name: &[u8], is_last: bool) {
+        if is_last {
+            child.set_last_name();
+        }
+        let inode = Arc::clone(child.inode());
+        drop(child);
+        notify::name(&dir.dentry, name, &*inode, Happened::DELETE);
     }
 
     /// Whether the caller may remove or move `child` of `dir` (may_delete).

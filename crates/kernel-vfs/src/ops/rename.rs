@@ -7,6 +7,7 @@ use abi_linux::{Errno, SysResult};
 use super::Entry;
 use crate::dentry::Dentry;
 use crate::inode::{FileKind, RenameMode};
+use crate::notify::{self, LastName};
 use crate::path::Path;
 use crate::permission::{self, Access};
 use crate::walk::{Last, WalkContext};
@@ -78,10 +79,23 @@ impl WalkContext<'_> {
             // Two names of one file: rename(2) does nothing.
             return Ok(());
         }
+        let replaced = target.as_ref().filter(|_| mode == RenameMode::Replace);
+        let is_last = replaced.is_some_and(|target| LastName::is_last(&**target.inode()));
         from.inode().rename(&old.name, &**to.inode(), &new.name, mode)?;
+        let (old_place, new_place) = ((&**from, &*old.name), (&**to, &*new.name));
         match (&target, mode) {
-            (Some(target), RenameMode::Exchange) => from.exchanged(&source, to, target),
-            _ => from.moved(&source, to, &new.name, target.as_deref()),
+            (Some(target), RenameMode::Exchange) => {
+                from.exchanged(&source, to, target);
+                notify::moved(old_place, new_place, &**source.inode(), None);
+                notify::moved(new_place, old_place, &**target.inode(), None);
+            }
+            _ => {
+                from.moved(&source, to, &new.name, target.as_deref());
+                if let Some(target) = replaced.filter(|_| is_last) {
+                    target.set_last_name();
+                }
+                notify::moved(old_place, new_place, &**source.inode(), target.as_deref());
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use abi_linux::fs::{S_IFDIR, S_IFMT, S_IFREG, S_ISVTX};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Cap;
 
+use crate::notify::{self, Happened};
 use crate::path::Path;
 use crate::permission::{self, Access};
 use crate::walk::WalkContext;
@@ -30,7 +31,9 @@ impl WalkContext<'_> {
         }
         path.mount.check_writable()?;
         self.check_xattr(path, name, Access::WRITE)?;
-        path.inode().set_xattr(name, value, flags)
+        path.inode().set_xattr(name, value, flags)?;
+        notify::at(path, Happened::ATTRIB);
+        Ok(())
     }
 
     /// listxattr(2) at a place; names of trusted.* only for those who may read them.
@@ -47,7 +50,9 @@ impl WalkContext<'_> {
     pub fn remove_xattr(&self, path: &Path, name: &[u8]) -> SysResult<()> {
         path.mount.check_writable()?;
         self.check_xattr(path, name, Access::WRITE)?;
-        path.inode().remove_xattr(name)
+        path.inode().remove_xattr(name)?;
+        notify::at(path, Happened::ATTRIB);
+        Ok(())
     }
 
     /// Which names exist for whom (xattr_permission).

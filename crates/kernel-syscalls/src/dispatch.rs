@@ -248,9 +248,9 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         250 => crate::stub::counted(cx, Errno::ENOSYS), // keyctl
         251 => crate::stub::counted(cx, Errno::EPERM), // ioprio_set
         252 => crate::stub::counted(cx, Errno::ENOSYS), // ioprio_get
-        253 => crate::stub::counted(cx, Errno::ENOSYS), // inotify_init
-        254 => crate::stub::counted(cx, Errno::ENOSYS), // inotify_add_watch
-        255 => crate::stub::counted(cx, Errno::ENOSYS), // inotify_rm_watch
+        253 => ret(crate::events::inotify::sys_inotify_init(cx)), // inotify_init
+        254 => ret(crate::events::inotify::sys_inotify_add_watch(cx, r(a[0]), r(a[1]), r(a[2]))), // inotify_add_watch
+        255 => ret(crate::events::inotify::sys_inotify_rm_watch(cx, r(a[0]), r(a[1]))), // inotify_rm_watch
         256 => crate::stub::counted(cx, Errno::ENOSYS), // migrate_pages
         258 => ret(crate::path::nodes::sys_mkdirat(cx, r(a[0]), r(a[1]), r(a[2]))), // mkdirat
         259 => ret(crate::path::nodes::sys_mknodat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // mknodat
@@ -281,7 +281,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         291 => ret(crate::poll::epoll::sys_epoll_create1(cx, r(a[0]))), // epoll_create1
         292 => ret(crate::fd::sys_dup3(cx, r(a[0]), r(a[1]), r(a[2]))), // dup3
         293 => ret(crate::fd::sys_pipe2(cx, r(a[0]), r(a[1]))), // pipe2
-        294 => crate::stub::counted(cx, Errno::ENOSYS), // inotify_init1
+        294 => ret(crate::events::inotify::sys_inotify_init1(cx, r(a[0]))), // inotify_init1
         297 => ret(crate::process::kill::sys_rt_tgsigqueueinfo(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // rt_tgsigqueueinfo
         298 => crate::stub::counted(cx, Errno::EPERM), // perf_event_open
         300 => crate::stub::counted(cx, Errno::ENOSYS), // fanotify_init

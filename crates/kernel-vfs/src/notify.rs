@@ -96,9 +96,8 @@ pub fn is_anything_watched() -> bool {
 pub fn attach(path: &Path, mark: Arc<dyn Mark>) {
     let superblock = superblock_key(path.dentry.superblock());
     let mut table = TABLE.write();
-    let watched = table
-        .entry(key(&**path.inode()))
-        .or_insert_with(|| Watched { superblock, marks: SmallVec::new() });
+    let watched =
+        table.entry(key(&**path.inode())).or_insert_with(|| Watched { superblock, marks: SmallVec::new() });
     watched.marks.push(mark);
     WATCHED.store(table.len(), Ordering::Relaxed);
 }
@@ -214,8 +213,12 @@ pub(crate) fn unmounted(superblock: &Arc<dyn SuperBlock>) {
         return;
     }
     let superblock = superblock_key(superblock);
-    let all: Vec<usize> =
-        TABLE.read().iter().filter(|(_, watched)| watched.superblock == superblock).map(|(&k, _)| k).collect();
+    let all: Vec<usize> = TABLE
+        .read()
+        .iter()
+        .filter(|(_, watched)| watched.superblock == superblock)
+        .map(|(&k, _)| k)
+        .collect();
     for inode in all {
         end(inode, Happened::UNMOUNT);
     }

@@ -130,14 +130,17 @@ static VALUES: &[(&str, u32, &str)] = &[
     ("net/ipv4/ping_group_range", 0o644, "1\t0"),
 ];
 
+/// Where a number is.
+type NumberOf = fn(&Kernel) -> &Tunable;
+
 /// A number that root may set.
 struct Number {
     kernel: Arc<Kernel>,
-    of: fn(&Kernel) -> &Tunable,
+    of: NumberOf,
 }
 
 /// Numbers with an effect: path below /proc/sys, and where they are.
-static NUMBERS: &[(&str, fn(&Kernel) -> &Tunable)] = &[
+static NUMBERS: &[(&str, NumberOf)] = &[
     ("fs/inotify/max_queued_events", |kernel| &kernel.inotify.max_queued_events),
     ("fs/inotify/max_user_instances", |kernel| &kernel.inotify.max_user_instances),
     ("fs/inotify/max_user_watches", |kernel| &kernel.inotify.max_user_watches),

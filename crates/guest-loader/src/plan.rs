@@ -78,8 +78,6 @@ pub struct LoadPlan {
     pub secure: bool,
     /// PT_GNU_STACK with PF_X.
     pub exec_stack: bool,
-    /// Name for PR_SET_NAME (the last part of the path); cut to 15 bytes.
-    pub comm: Vec<u8>,
     /// AT_EXECFN: the path as the guest gave it (for a script: as the host's Linux does, the script).
     pub execfn: Vec<u8>,
     /// For `#!`: interpreter, optional argument, script path; takes argv[0]'s place. Else empty.
@@ -118,9 +116,9 @@ impl core::error::Error for PlanError {}
 
 /// The plan of an init (`MODE_INIT`): fork once, then reap.
 #[must_use]
-pub fn encode_init(comm: &[u8]) -> Vec<u8> {
+pub fn encode_init() -> Vec<u8> {
     let absent = absent_object();
-    let mut header = empty_header(MODE_INIT, [absent, absent], comm);
+    let mut header = empty_header(MODE_INIT, [absent, absent]);
     header.total_len = size_of::<PlanHeader>() as u32;
     let mut out = Vec::with_capacity(size_of::<PlanHeader>());
     put_header(&mut out, &header);
@@ -151,7 +149,7 @@ impl LoadPlan {
         let total_len = prefix_off.checked_add(prefix_len).filter(|len| *len <= MAX_PLAN_LEN);
         let total_len = total_len.ok_or(PlanError::TooLong)?;
 
-        let mut header = empty_header(MODE_EXEC, objects, &self.comm);
+        let mut header = empty_header(MODE_EXEC, objects);
         header.total_len = word(total_len)?;
         header.phdr = self.phdr;
         header.phent = 56; // sizeof(Elf64_Phdr)
@@ -227,12 +225,7 @@ fn absent_object() -> ObjectRecord {
     ObjectRecord { place: PLACE_ABSENT, reserved: 0, span_start: 0, span_len: 0, align: 0, entry: 0 }
 }
 
-fn empty_header(mode: u32, objects: [ObjectRecord; 2], name: &[u8]) -> PlanHeader {
-    let mut comm = [0u8; 16];
-    comm.iter_mut()
-        .take(15)
-        .zip(name.iter().take_while(|byte| **byte != 0))
-        .for_each(|(to, from)| *to = *from);
+fn empty_header(mode: u32, objects: [ObjectRecord; 2]) -> PlanHeader {
     PlanHeader {
         magic: PLAN_MAGIC,
         version: PLAN_VERSION,
@@ -248,7 +241,6 @@ fn empty_header(mode: u32, objects: [ObjectRecord; 2], name: &[u8]) -> PlanHeade
         egid: 0,
         secure: 0,
         flags: 0,
-        comm,
         segment_count: 0,
         segments_off: 0,
         execfn_off: 0,
@@ -274,7 +266,6 @@ fn put_header(out: &mut Vec<u8>, h: &PlanHeader) {
     }
     put_u64s(out, &[h.phdr]);
     put_u32s(out, &[h.phent, h.phnum, h.uid, h.euid, h.gid, h.egid, h.secure, h.flags]);
-    out.extend_from_slice(&h.comm);
     put_u32s(out, &[h.segment_count, h.segments_off, h.execfn_off]);
     put_u32s(out, &[h.prefix_count, h.prefix_off, h.prefix_len]);
 }
@@ -305,7 +296,6 @@ mod tests {
             egid: 0,
             secure: true,
             exec_stack: false,
-            comm: b"a-very-long-command-name".to_vec(),
             execfn: b"/x".to_vec(),
             argv_prefix: vec![b"/bin/sh".to_vec(), b"/x".to_vec()],
         }
@@ -321,9 +311,7 @@ mod tests {
         assert_eq!(at(core::mem::offset_of!(PlanHeader, segment_count)), 2);
         assert_eq!(at(core::mem::offset_of!(PlanHeader, execfn_off)) as usize, strings_at);
         assert_eq!(at(core::mem::offset_of!(PlanHeader, secure)), 1);
-        let comm = core::mem::offset_of!(PlanHeader, comm);
-        assert_eq!(&bytes[comm..comm + 16], b"a-very-long-com\0");
-        assert_eq!(encode_init(b"init").len(), size_of::<PlanHeader>());
+        assert_eq!(encode_init().len(), size_of::<PlanHeader>());
     }
 
     #[test]

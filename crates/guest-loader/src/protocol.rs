@@ -8,29 +8,28 @@
 //!
 //! | nr | name | arguments | result |
 //! |---|---|---|---|
-//! | 1024 | [`LOADER_INFO`] | buf, len, role (`ROLE_*`) | bytes of the plan written to buf, or −errno |
+//! | 1024 | [`LOADER_INFO`] | buf, len, role (`ROLE_*`), signal page or 0 | bytes of the plan written to buf, or −errno |
 //! | 1025 | [`LOADER_DONE`] | 0 ([`OUTCOME_OK`]), final sp, vDSO base, exe bias, arg start, arg end | 0 |
 //! | 1025 | [`LOADER_DONE`] | `FAILED_*`, errno, index of the segment or object | the process is killed |
 //! | 1026 | [`INIT_EVENT`] | `EVENT_*`, pid, raw wait status | 0 |
-//! | 1027 | [`SIGNAL_PAGE`] | address | 0 |
 //!
 //! # An exec, step by step
 //!
 //! 1. The supervisor resolves and checks the image, keeps a plan, substitutes
 //!    `execveat(loader, "", argv, envp, AT_EMPTY_PATH)` and puts the process in the *Loading* state.
-//! 2. The loader calls `LOADER_INFO(buf, MAX_PLAN_LEN, ROLE_EXEC)`. The supervisor writes one plan:
-//!    [`PlanHeader`], then `segment_count` [`SegmentRecord`]s, then NUL-terminated strings.
-//! 3. With mode [`MODE_EXEC`] the loader maps the segments. In the Loading state, and only there, an
-//!    mmap with fd [`FD_EXE`] or [`FD_INTERP`] means the file of that object, never the guest's fd.
-//! 4. It maps [`SIGNAL_PAGE_LEN`] bytes: a page with the stub through which the host calls signal handlers
-//!    that have no SA_RESTART (`program/trampoline.rs`), and a page with the stub's table of handlers (at
+//! 2. The loader maps [`SIGNAL_PAGE_LEN`] bytes: a page with the stub through which the host calls signal
+//!    handlers that have no SA_RESTART (`program/trampoline.rs`), and a page with the stub's table of handlers (at
 //!    [`SIGNAL_PAGE_TABLE`], a word for each signal) and a `struct kernel_sigaction` for each signal, from 1, at
-//!    [`SIGNAL_PAGE_ACTIONS`]. Both are the supervisor's to fill. It tells the address by `SIGNAL_PAGE`.
+//!    [`SIGNAL_PAGE_ACTIONS`]. Both are the supervisor's to fill.
+//! 3. It calls `LOADER_INFO(buf, MAX_PLAN_LEN, ROLE_EXEC, page)`. The supervisor writes one plan:
+//!    [`PlanHeader`], then `segment_count` [`SegmentRecord`]s, then NUL-terminated strings.
+//! 4. With mode [`MODE_EXEC`] the loader maps the segments. In the Loading state, and only there, an
+//!    mmap with fd [`FD_EXE`] or [`FD_INTERP`] means the file of that object, never the guest's fd.
 //! 5. It rebuilds the stack, then calls `LOADER_DONE`: the image runs, the fds 0 and 1 mean the guest's
 //!    own again, and `LOADER_INFO` is refused from now on.
 //! 6. It clears the registers and jumps.
 //!
-//! A failure after step 2 is past the point of no return: the loader reports it through `LOADER_DONE` and
+//! A failure after step 3 is past the point of no return: the loader reports it through `LOADER_DONE` and
 //! the supervisor answers with SIGKILL, as Linux v6.12 fs/binfmt_elf.c:load_elf_binary does. If the
 //! report itself returns, the loader calls exit_group(127).
 //!
@@ -38,7 +37,7 @@
 //!
 //! With mode [`MODE_INIT`] (pid 1 of `palisade do`) the loader stays: it forks once with clone(SIGCHLD),
 //! and reaps. The child calls setpgid(0, 0), `INIT_EVENT(EVENT_ATTACH, own pid or 0, 0)` (the supervisor
-//! makes it the foreground group), then `LOADER_INFO(…, ROLE_INIT_CHILD)`, and continues at step 3 with
+//! makes it the foreground group), then `LOADER_INFO(…, ROLE_INIT_CHILD)`, and continues at step 4 with
 //! the argv and envp that the init was started with. So the child needs no execve of its own. Of the
 //! main child's changes (and no other's) the init reports [`EVENT_STOPPED`], [`EVENT_CONTINUED`] and
 //! [`EVENT_EXITED`], and after the last it exits with the child's code, or 128 + signal number.
@@ -49,8 +48,6 @@ pub const LOADER_INFO: u64 = 1024;
 pub const LOADER_DONE: u64 = 1025;
 /// Private call: what happened to the main child of an init.
 pub const INIT_EVENT: u64 = 1026;
-/// Private call: where the stub for signal handlers and its data are.
-pub const SIGNAL_PAGE: u64 = 1027;
 
 /// Bytes of the signal page and its data.
 pub const SIGNAL_PAGE_LEN: u64 = 8192;
@@ -170,7 +167,7 @@ pub struct PlanHeader {
     pub magic: u32,
     /// `PLAN_VERSION`.
     pub version: u32,
-    /// `MODE_EXEC` or `MODE_INIT`; for the latter everything below but `comm` is zero.
+    /// `MODE_EXEC` or `MODE_INIT`; for the latter everything below is zero.
     pub mode: u32,
     /// Bytes of the whole plan; what `LOADER_INFO` returned.
     pub total_len: u32,
@@ -194,8 +191,6 @@ pub struct PlanHeader {
     pub secure: u32,
     /// `FLAG_*`.
     pub flags: u32,
-    /// The thread's name, NUL-terminated.
-    pub comm: [u8; 16],
     /// Number of segment records; ascending vaddr within an object.
     pub segment_count: u32,
     /// Offset of the first segment record; a multiple of 8.

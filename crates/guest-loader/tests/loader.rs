@@ -29,14 +29,13 @@ extern char __executable_start, **environ;
 int data[3] = {1, 2, 3};
 char bss[300000];
 int main(int argc, char **argv) {
-    char name[16], *heap = sbrk(4096);
+    char *heap = sbrk(4096);
     for (int i = 0; i < argc; i++) printf("argv %s\n", argv[i]);
     for (int i = 0; environ[i]; i++) printf("env %s\n", environ[i]);
     for (size_t i = 0; i < sizeof bss; i++) if (bss[i]) return 2;
     memset(heap, 1, 4096);
     memset(bss, 1, sizeof bss);
-    prctl(PR_GET_NAME, name);
-    printf("comm %s\nexecfn %s\nids %lu %lu %lu %lu %lu\n", name, (char *)getauxval(AT_EXECFN),
+    printf("execfn %s\nids %lu %lu %lu %lu %lu\n", (char *)getauxval(AT_EXECFN),
            getauxval(AT_UID), getauxval(AT_EUID), getauxval(AT_GID), getauxval(AT_EGID), getauxval(AT_SECURE));
     printf("start %#lx\n", (unsigned long)&__executable_start);
     printf("random %d vdso %d\n", getauxval(AT_RANDOM) != 0, getauxval(AT_SYSINFO_EHDR) != 0);
@@ -51,9 +50,8 @@ fn check_probe(name: &str, flags: &[&str]) -> Option<String> {
     let outcome = exec(&exe, &["zero", "one", ""]);
     assert_eq!(outcome.status, 42, "{outcome:?}");
     let expected = format!(
-        "argv zero\nargv one\nargv \nenv LC_ALL=C\nenv COLOUR=green\ncomm {:.15}\nexecfn {}\n\
+        "argv zero\nargv one\nargv \nenv LC_ALL=C\nenv COLOUR=green\nexecfn {}\n\
          ids 1001 1002 1003 1004 0\nstart ",
-        name,
         path.display()
     );
     let sorted = |text: &str| {

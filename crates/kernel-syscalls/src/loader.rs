@@ -18,12 +18,16 @@ fn unknown(_: Errno) -> Errno {
 }
 
 /// LOADER_INFO: the plan of the image that this process is about to run.
-pub(crate) fn sys_loader_info(cx: &Cx, buf: u64, len: usize, role: u32) -> SysResult<usize> {
+pub(crate) fn sys_loader_info(cx: &Cx, buf: u64, len: usize, role: u32, signal_page: u64) -> SysResult<usize> {
     // Before anything changes: no plan is longer.
     if len < MAX_PLAN_LEN {
         return Err(if cx.process.is_loading() { Errno::EINVAL } else { Errno::ENOSYS });
     }
     let plan = cx.begin_image(u64::from(role) == ROLE_INIT_CHILD).map_err(unknown)?;
+    // Without one, the host calls handlers as they are.
+    if let Ok(page) = SignalPage::new(signal_page) {
+        cx.set_signal_page(page);
+    }
     cx.mem().write_bytes(buf, &plan)?;
     Ok(plan.len())
 }
@@ -49,12 +53,6 @@ pub(crate) fn sys_loader_done(
     tracing::info!(pid = cx.process.pid, step = outcome, errno = arg1, index = arg2, "image failed to load");
     // Past the point of no return: Linux v6.12 fs/exec.c:bprm_execve kills as well.
     cx.kernel().platform.send_signal(SignalTarget::Process(cx.process.tgid), Signal::SIGKILL)
-}
-
-/// SIGNAL_PAGE: where the stub for signal handlers is.
-pub(crate) fn sys_signal_page(cx: &Cx, addr: u64) -> SysResult<()> {
-    let page = SignalPage::new(addr).map_err(unknown)?;
-    cx.set_signal_page(page).map_err(unknown)
 }
 
 /// INIT_EVENT: what happened to the main child of an init.

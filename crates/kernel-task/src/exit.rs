@@ -97,6 +97,9 @@ impl Kernel {
         self.release(&process);
         self.reparent_children(&process);
         self.remove_process(&process);
+        if let Some(parent) = process.parent() {
+            parent.children.lock().retain(|child| !std::ptr::eq(child.as_ptr(), Arc::as_ptr(&process)));
+        }
         self.note_death(&process);
         // Not before its death: the signals that this may raise must not change how it ends.
         if let Some(events) = self.events.get().filter(|_| process.sid() == process.pid) {

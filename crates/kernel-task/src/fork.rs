@@ -47,8 +47,10 @@ pub struct ForkSnapshot {
 pub(crate) enum ChildMemory {
     /// A copy of the parent's.
     Copied,
-    /// The parent's (CLONE_VM: vfork, posix_spawn).
+    /// The parent's (CLONE_VM).
     Shared,
+    /// The parent's, which waits until it gets it back (CLONE_VFORK too: vfork, posix_spawn).
+    Lent,
 }
 
 impl ForkSnapshot {
@@ -101,8 +103,13 @@ impl Task {
     }
 
     /// [`Task::prepare_fork`] for a child that runs in this process's memory.
-    pub fn prepare_vfork(&self) {
+    pub fn prepare_sharing_fork(&self) {
         self.prepare_child(ChildMemory::Shared);
+    }
+
+    /// [`Task::prepare_fork`] for a child that runs in this process's memory while this thread waits.
+    pub fn prepare_vfork(&self) {
+        self.prepare_child(ChildMemory::Lent);
     }
 
     fn prepare_child(&self, memory: ChildMemory) {
@@ -297,10 +304,7 @@ impl Kernel {
         };
         let comm = snapshot.comm;
         let process = Process::new(Arc::clone(self), birth, snapshot);
-        let mut children = parent.children.lock();
-        children.retain(|child| child.strong_count() > 0);
-        children.push(Arc::downgrade(&process));
-        drop(children);
+        parent.children.lock().push(Arc::downgrade(&process));
         self.register(&process, comm);
     }
 

@@ -50,14 +50,17 @@ pub(crate) struct SignalActions {
     page: Option<SignalPage>,
     /// The memory is the parent's, which uses the table.
     borrowed: bool,
+    /// And the parent waits for it.
+    lent: bool,
     /// As the guest installed them; every one [`Action::interrupts`].
     interrupting: BTreeMap<Signal, Action>,
 }
 
 impl SignalActions {
     pub(crate) fn inherited(&self, memory: ChildMemory) -> Self {
-        let borrowed = self.borrowed || memory == ChildMemory::Shared;
-        Self { page: self.page, borrowed, interrupting: self.interrupting.clone() }
+        let borrowed = self.borrowed || memory != ChildMemory::Copied;
+        let lent = memory == ChildMemory::Lent;
+        Self { page: self.page, borrowed, lent, interrupting: self.interrupting.clone() }
     }
 
     /// The host's exec has reset the handlers, and the memory is new.
@@ -83,6 +86,13 @@ impl Task {
                 .signal_state(self.tid)
                 .is_ok_and(|state| !state.caught.contains(signal));
         Some(if used { Action { handler: Action::DEFAULT, ..action } } else { action })
+    }
+
+    /// Whether the host is given actions as they are. A child of vfork(2) may only execute or exit, and before it
+    /// does, posix_spawn sets the actions of all signals to their defaults.
+    #[must_use]
+    pub fn leaves_actions_to_the_host(&self) -> bool {
+        self.process.signal_actions.lock().lent
     }
 
     /// The host is about to have the action that the guest asks for.

@@ -15,6 +15,8 @@ use crate::errno;
 
 /// Most of a status or children file that is looked at.
 const STATUS_LIMIT: usize = 16 * 1024;
+/// Room for the first read of a file.
+const FIRST_READ: usize = 1024;
 const CHILDREN_LIMIT: usize = 1 << 20;
 /// Most threads that are listed.
 const THREADS_LIMIT: usize = 1 << 16;
@@ -44,6 +46,8 @@ impl Proc {
     /// Reads a file below /proc into `out`, at most `limit` bytes.
     fn read(&self, path: &str, limit: usize, out: &mut Vec<u8>) -> SysResult<()> {
         let file = File::from(open(&self.root, path)?);
+        // Most files fit at once; growing the buffer bit by bit would cost a host call for each.
+        out.reserve(limit.min(FIRST_READ));
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let result = file.take(limit).read_to_end(out);
         result.map(drop).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))

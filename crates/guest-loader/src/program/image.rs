@@ -1,7 +1,9 @@
 //! Maps the objects. Linux v6.12 fs/binfmt_elf.c: load_elf_binary, elf_load, total_mapping_size.
 //!
 //! The whole span of an object is reserved first (which also picks the base of an ET_DYN object), the
-//! segments are mapped over the reservation, and the gaps between them are given back.
+//! segments are mapped over the reservation, and the gaps between them are given back. Neighbours that are
+//! neighbours in the file, too, are one mapping of it and then get their protections: mmap of a file is a call of
+//! the supervisor's, mprotect is the host's.
 
 use crate::plan::Plan;
 use crate::protocol::{
@@ -50,6 +52,7 @@ fn map_object(plan: &Plan, object: &ObjectRecord, which: u32) -> Result<u64, Fai
     let base = reserved.map_err(failed)?;
     let bias = base.wrapping_sub(object.span_start);
     let mut mapped_to = base;
+    let mut run = Run { start: 0, end: 0, file_delta: 0, prot: 0 };
     for (index, segment) in plan.segments().iter().enumerate() {
         if segment.object != which {
             continue;
@@ -60,7 +63,8 @@ fn map_object(plan: &Plan, object: &ObjectRecord, which: u32) -> Result<u64, Fai
             unsafe { sys::munmap(mapped_to, start.wrapping_sub(mapped_to)) };
         }
         let failed = |(step, errno)| Failure { step, errno, index: index as u64 };
-        mapped_to = map_segment(segment, bias).map_err(failed)?;
+        let rest = plan.segments().get(index..).unwrap_or_default();
+        mapped_to = map_segment(segment, rest, bias, &mut run).map_err(failed)?;
     }
     Ok(bias)
 }
@@ -94,8 +98,36 @@ fn reserve_anywhere(object: &ObjectRecord) -> Result<u64, u64> {
     Ok(base)
 }
 
-/// Maps one segment over the reservation and returns the page-aligned end of it.
-fn map_segment(segment: &SegmentRecord, bias: u64) -> Result<u64, (u64, u64)> {
+/// The last piece of the file that was mapped.
+struct Run {
+    start: u64,
+    end: u64,
+    /// Address minus offset in the file.
+    file_delta: u64,
+    prot: u64,
+}
+
+/// The page-aligned end, before the bias, of the neighbours of the first segment that one mapping can cover.
+fn run_end(segments: &[SegmentRecord]) -> u64 {
+    let delta = |segment: &SegmentRecord| segment.vaddr.wrapping_sub(segment.file_off);
+    let file_end = |segment: &SegmentRecord| page_up(segment.vaddr.wrapping_add(segment.file_len));
+    let pairs = segments.iter().zip(segments.iter().skip(1));
+    let joined = pairs.take_while(|(segment, next)| {
+        let has_bss = segment.mem_len > segment.file_len;
+        let same_file = next.object == segment.object && delta(next) == delta(segment);
+        let touches = page_down(next.vaddr) <= file_end(segment) && file_end(next) >= file_end(segment);
+        !has_bss && same_file && touches && next.file_len > 0
+    });
+    joined.last().map(|(_, next)| next).or(segments.first()).map_or(0, file_end)
+}
+
+/// Maps one segment over the reservation and returns the page-aligned end of it. `rest` begins with it.
+fn map_segment(
+    segment: &SegmentRecord,
+    rest: &[SegmentRecord],
+    bias: u64,
+    run: &mut Run,
+) -> Result<u64, (u64, u64)> {
     let vaddr = segment.vaddr.wrapping_add(bias);
     let start = page_down(vaddr);
     let prot = u64::from(segment.prot);
@@ -103,12 +135,22 @@ fn map_segment(segment: &SegmentRecord, bias: u64) -> Result<u64, (u64, u64)> {
     if segment.file_len > 0 {
         let file_end = vaddr.wrapping_add(segment.file_len);
         mapped_to = page_up(file_end);
-        let fd = FD_EXE.wrapping_add(segment.object as i32);
-        let flags = MAP_PRIVATE | MAP_FIXED;
-        let len = mapped_to.wrapping_sub(start);
-        // SAFETY: the range lies in the object's reservation.
-        unsafe { sys::mmap(start, len, prot, flags, fd, page_down(segment.file_off)) }
-            .map_err(|errno| (FAILED_MAP, errno))?;
+        let file_delta = vaddr.wrapping_sub(segment.file_off);
+        if start >= run.start && mapped_to <= run.end && file_delta == run.file_delta {
+            if prot != run.prot {
+                // SAFETY: a part of a mapping that was made for this segment.
+                unsafe { sys::protect(start, mapped_to.wrapping_sub(start), prot) }
+                    .map_err(|errno| (FAILED_MAP, errno))?;
+            }
+        } else {
+            let end = run_end(rest).wrapping_add(bias);
+            let fd = FD_EXE.wrapping_add(segment.object as i32);
+            let flags = MAP_PRIVATE | MAP_FIXED;
+            // SAFETY: the range lies in the object's reservation.
+            unsafe { sys::mmap(start, end.wrapping_sub(start), prot, flags, fd, page_down(segment.file_off)) }
+                .map_err(|errno| (FAILED_MAP, errno))?;
+            *run = Run { start, end, file_delta, prot };
+        }
         // The rest of the last page is bss. As Linux does: only if it can be written.
         if segment.mem_len > segment.file_len && prot & PROT_WRITE != 0 {
             // SAFETY: the rest of a page that has just been mapped writable.

@@ -37,27 +37,30 @@ pub(crate) struct Failure {
 /// Entered by [`start`] on the loader's own stack; `initial` is the stack pointer at exec and `work` the
 /// start of the mapping.
 pub(crate) fn run(initial: *const u64, work: *mut u8) -> ! {
-    match load(initial, work, ROLE_EXEC) {
+    let signal_page = trampoline::install();
+    match load(initial, work, ROLE_EXEC, signal_page) {
         Ok(jump) => start::enter(jump),
         Err(failure) => sys::fail(&failure),
     }
 }
 
-fn load(initial: *const u64, work: *mut u8, role: u64) -> Result<start::Jump, Failure> {
-    let plan = Plan::fetch(work, role)?;
+fn load(
+    initial: *const u64,
+    work: *mut u8,
+    role: u64,
+    signal_page: u64,
+) -> Result<start::Jump, Failure> {
+    let plan = Plan::fetch(work, role, signal_page)?;
     match plan.header().mode {
         MODE_EXEC => {
             let bases = image::map(&plan)?;
-            sys::set_name(&plan.header().comm);
-            trampoline::install();
             let image = stack::build(initial, &plan, &bases)?;
             sys::done(&image, bases.exe);
             Ok(start::Jump { sp: image.sp, entry: bases.start, work })
         }
         MODE_INIT if role == ROLE_EXEC => {
-            sys::set_name(&plan.header().comm);
             init::fork_and_reap()?;
-            load(initial, work, ROLE_INIT_CHILD)
+            load(initial, work, ROLE_INIT_CHILD, signal_page)
         }
         _ => Err(Failure { step: FAILED_PLAN, errno: sys::EINVAL, index: 0 }),
     }

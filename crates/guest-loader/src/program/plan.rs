@@ -10,10 +10,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Asks the supervisor for the plan.
-    pub(crate) fn fetch(work: *mut u8, role: u64) -> Result<Self, Failure> {
+    pub(crate) fn fetch(work: *mut u8, role: u64, signal_page: u64) -> Result<Self, Failure> {
         // SAFETY: the lower MAX_PLAN_LEN bytes of the work area are the plan's, and no plan of before is
         // alive.
-        let answer = unsafe { sys::info(work, role) };
+        let answer = unsafe { sys::info(work, role, signal_page) };
         let len = answer.map_err(|errno| Failure { step: FAILED_PLAN, errno, index: 0 })?;
         let plan = Self { base: work };
         let header = plan.header();

@@ -1,10 +1,10 @@
-//! The calls that the loader makes, and no others: mmap, munmap, mprotect, prctl, clone, wait4, setpgid,
+//! The calls that the loader makes, and no others: mmap, munmap, mprotect, clone, wait4, setpgid,
 //! exit_group and the private ones.
 
 use core::arch::asm;
 
 use crate::Failure;
-use crate::protocol::{INIT_EVENT, LOADER_DONE, LOADER_INFO, MAX_PLAN_LEN, OUTCOME_OK, SIGNAL_PAGE};
+use crate::protocol::{INIT_EVENT, LOADER_DONE, LOADER_INFO, MAX_PLAN_LEN, OUTCOME_OK};
 use crate::stack::Image;
 
 const SYS_MMAP: u64 = 9;
@@ -13,10 +13,8 @@ const SYS_MUNMAP: u64 = 11;
 const SYS_CLONE: u64 = 56;
 const SYS_WAIT4: u64 = 61;
 const SYS_SETPGID: u64 = 109;
-const SYS_PRCTL: u64 = 157;
 const SYS_EXIT_GROUP: u64 = 231;
 
-const PR_SET_NAME: u64 = 15;
 const SIGCHLD: u64 = 17;
 const WUNTRACED: u64 = 2;
 const WCONTINUED: u64 = 8;
@@ -76,16 +74,13 @@ pub(crate) fn make_executable(addr: u64, len: u64) -> Result<u64, u64> {
     unsafe { call(SYS_MPROTECT, [addr, len, prot, 0, 0, 0]) }
 }
 
-/// mprotect(2) of finished code.
-pub(crate) fn seal_code(addr: u64, len: u64) -> Result<u64, u64> {
-    // SAFETY: nothing writes there any more.
-    unsafe { call(SYS_MPROTECT, [addr, len, PROT_READ | PROT_EXEC, 0, 0, 0]) }
-}
-
-/// prctl(PR_SET_NAME). A refusal is no reason to stop.
-pub(crate) fn set_name(comm: &[u8; 16]) {
-    // SAFETY: the kernel reads 16 bytes of `comm`.
-    let _ = unsafe { call(SYS_PRCTL, [PR_SET_NAME, comm.as_ptr() as u64, 0, 0, 0, 0]) };
+/// mprotect(2).
+///
+/// # Safety
+/// The range holds nothing that this program uses in another way.
+pub(crate) unsafe fn protect(addr: u64, len: u64, prot: u64) -> Result<u64, u64> {
+    // SAFETY: the caller vouches for the range.
+    unsafe { call(SYS_MPROTECT, [addr, len, prot, 0, 0, 0]) }
 }
 
 /// fork: the child's pid, or 0 in the child.
@@ -120,9 +115,9 @@ pub(crate) fn exit_group(code: u64) -> ! {
 ///
 /// # Safety
 /// `MAX_PLAN_LEN` bytes at `buf` are writable and not borrowed.
-pub(crate) unsafe fn info(buf: *mut u8, role: u64) -> Result<u64, u64> {
+pub(crate) unsafe fn info(buf: *mut u8, role: u64, signal_page: u64) -> Result<u64, u64> {
     // SAFETY: the supervisor writes at most that many bytes at `buf`.
-    unsafe { call(LOADER_INFO, [buf as u64, MAX_PLAN_LEN as u64, role, 0, 0, 0]) }
+    unsafe { call(LOADER_INFO, [buf as u64, MAX_PLAN_LEN as u64, role, signal_page, 0, 0]) }
 }
 
 /// The private call `LOADER_DONE` for a complete image.
@@ -137,12 +132,6 @@ pub(crate) fn fail(failure: &Failure) -> ! {
     // SAFETY: the supervisor takes numbers and writes nothing.
     let _ = unsafe { call(LOADER_DONE, [failure.step, failure.errno, failure.index, 0, 0, 0]) };
     exit_group(127)
-}
-
-/// The private call `SIGNAL_PAGE`. A refusal leaves the page unused.
-pub(crate) fn signal_page(addr: u64) {
-    // SAFETY: the supervisor writes to the page only, which this program does not look at again.
-    let _ = unsafe { call(SIGNAL_PAGE, [addr, 0, 0, 0, 0, 0]) };
 }
 
 /// The private call `INIT_EVENT`.

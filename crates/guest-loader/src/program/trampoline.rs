@@ -12,7 +12,7 @@
 use core::arch::{asm, global_asm};
 
 use crate::protocol::{SIGNAL_PAGE_LEN, SIGNAL_PAGE_TABLE};
-use crate::sys::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE};
+use crate::sys::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE};
 use crate::{mem, sys};
 
 global_asm!(
@@ -74,12 +74,12 @@ global_asm!(
     table = const SIGNAL_PAGE_TABLE,
 );
 
-/// Makes the signal page and tells the supervisor. Without one, handlers are called as they are.
-pub(crate) fn install() {
+/// Makes the signal page: its address, or 0. Without one, handlers are called as they are.
+pub(crate) fn install() -> u64 {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS;
     // SAFETY: not a fixed mapping.
     let Ok(page) = (unsafe { sys::mmap(0, SIGNAL_PAGE_LEN, PROT_READ | PROT_WRITE, flags, -1, 0) }) else {
-        return;
+        return 0;
     };
     let (start, end): (u64, u64);
     // SAFETY: takes two addresses.
@@ -89,7 +89,7 @@ pub(crate) fn install() {
     }
     // SAFETY: the stub is shorter than its page, which was just mapped.
     unsafe { mem::copy(page, start, end.wrapping_sub(start)) };
-    if sys::seal_code(page, SIGNAL_PAGE_TABLE).is_ok() {
-        sys::signal_page(page);
-    }
+    // SAFETY: nothing writes to the code any more.
+    let sealed = unsafe { sys::protect(page, SIGNAL_PAGE_TABLE, PROT_READ | PROT_EXEC) };
+    if sealed.is_ok() { page } else { 0 }
 }

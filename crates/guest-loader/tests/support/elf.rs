@@ -60,7 +60,6 @@ pub(crate) fn read(path: &Path) -> Elf {
 
 /// The plan of an exec of this file with ids that the host process does not have.
 pub(crate) fn plan(elf: &Elf) -> LoadPlan {
-    let name = elf.path.file_name().unwrap().as_encoded_bytes();
     LoadPlan {
         exe: elf.object.clone(),
         interp: elf.interp.as_deref().map(|path| read(path).object),
@@ -72,7 +71,6 @@ pub(crate) fn plan(elf: &Elf) -> LoadPlan {
         egid: 1004,
         secure: false,
         exec_stack: false,
-        comm: name.to_vec(),
         execfn: elf.path.as_os_str().as_encoded_bytes().to_vec(),
         argv_prefix: Vec::new(),
     }

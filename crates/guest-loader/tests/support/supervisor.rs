@@ -13,7 +13,7 @@ use std::thread;
 
 use guest_loader::protocol::{
     EVENT_ATTACH, EVENT_STOPPED, INIT_EVENT, LOADER_DONE, LOADER_INFO, OUTCOME_OK, ROLE_INIT_CHILD,
-    SIGNAL_PAGE, SIGNAL_PAGE_TABLE,
+    SIGNAL_PAGE_TABLE,
 };
 use guest_loader::{LOADER, encode_init};
 
@@ -82,13 +82,15 @@ fn serve(guest: &Guest<'_>, listener: &OwnedFd, mut child: Child, stdout: &Owned
         let pid = call.pid as i32;
         let result = match call.data.nr as u64 {
             LOADER_INFO if guest.under_init && args[2] != ROLE_INIT_CHILD => {
-                poke(pid, args[0], &encode_init(b"init"))
+                poke(pid, args[0], &encode_init())
             }
             LOADER_INFO => {
                 add_fd(listener, call.id, exe.as_raw_fd(), 0);
                 if let Some(interp) = &interp {
                     add_fd(listener, call.id, interp.as_raw_fd(), 1);
                 }
+                outcome.signal_page = Some((args[3], peek(pid, args[3], SIGNAL_PAGE_TABLE as usize)));
+                poke(pid, args[3] + SIGNAL_PAGE_TABLE, &[0; SIGNAL_PAGE_TABLE as usize]);
                 poke(pid, args[0], &guest.plan)
             }
             LOADER_DONE if args[0] == OUTCOME_OK => {
@@ -99,11 +101,6 @@ fn serve(guest: &Guest<'_>, listener: &OwnedFd, mut child: Child, stdout: &Owned
             }
             LOADER_DONE => {
                 outcome.failure = Some([args[0], args[1], args[2]]);
-                0
-            }
-            SIGNAL_PAGE => {
-                outcome.signal_page = Some((args[0], peek(pid, args[0], SIGNAL_PAGE_TABLE as usize)));
-                poke(pid, args[0] + SIGNAL_PAGE_TABLE, &[0; SIGNAL_PAGE_TABLE as usize]);
                 0
             }
             INIT_EVENT => {

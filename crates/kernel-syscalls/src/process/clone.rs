@@ -98,7 +98,8 @@ pub(crate) fn sys_clone(
     }
     check_process_limit(cx)?;
     match made {
-        Made::Process if flags & CLONE_VM != 0 => cx.prepare_vfork(),
+        Made::Process if flags & (CLONE_VM | CLONE_VFORK) == CLONE_VM | CLONE_VFORK => cx.prepare_vfork(),
+        Made::Process if flags & CLONE_VM != 0 => cx.prepare_sharing_fork(),
         Made::Process => cx.prepare_fork(),
         Made::Thread => cx.prepare_thread(),
     }

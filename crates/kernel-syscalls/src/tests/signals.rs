@@ -4,7 +4,7 @@ use super::rig::{Ended, NOWHERE, Rig};
 use abi_linux::Errno;
 use abi_linux::raw::general as nr;
 use abi_linux::signal::{Action, Signal};
-use guest_loader::protocol::{LOADER_DONE, SIGNAL_PAGE};
+use guest_loader::protocol::{LOADER_DONE, LOADER_INFO};
 use platform_api::fake::BASE;
 use zerocopy::IntoBytes;
 
@@ -40,8 +40,8 @@ fn host_sets_and_tells_actions_of_a_process_without_a_signal_page() {
 }
 
 #[test]
-fn signal_page_is_the_loader_s_to_tell() {
+fn private_calls_are_the_loader_s() {
     let mut rig = Rig::new();
-    assert_eq!(rig.error(SIGNAL_PAGE as u32, &[BASE]), Errno::ENOSYS);
+    assert_eq!(rig.error(LOADER_INFO as u32, &[BASE, 1 << 16, 0, BASE]), Errno::ENOSYS);
     assert_eq!(rig.error(LOADER_DONE as u32, &[0]), Errno::ENOSYS);
 }

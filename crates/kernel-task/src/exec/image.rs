@@ -159,7 +159,7 @@ impl Task {
             ExecState::Started(exec) if !init_child && self.is_leader() => Arc::clone(exec),
             ExecState::Init(exec) if init_child && process.pid != 1 => Arc::clone(exec),
             ExecState::Init(_) if process.pid == 1 => {
-                let plan = encode_init(b"palisade-init");
+                let plan = encode_init();
                 drop(state);
                 self.set_comm(b"palisade-init");
                 *process.image.write() = Arc::new(Image { host_auxv, ..Image::default() });
@@ -216,14 +216,9 @@ impl Task {
         Ok(())
     }
 
-    /// The loader says where it put the signal page.
-    pub fn set_signal_page(&self, page: SignalPage) -> SysResult<()> {
-        let state = self.process.exec.lock();
-        if !matches!(&*state, ExecState::Loading(_)) {
-            return Err(Errno::EPERM);
-        }
+    /// The loader's word, with its call for the plan, for where it put the signal page.
+    pub fn set_signal_page(&self, page: SignalPage) {
         self.process.signal_actions.lock().set_page(page);
-        Ok(())
     }
 
     /// While the loader maps an image: the file behind `fd` (0 the executable, 1 the interpreter).

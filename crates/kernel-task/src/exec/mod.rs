@@ -144,7 +144,6 @@ impl Task {
             egid: credentials.user_ns.show_gid(credentials.egid),
             secure,
             exec_stack: image.exec_stack,
-            comm: comm.iter().copied().take_while(|&b| b != 0).collect(),
             execfn: name.to_vec(),
             argv_prefix: argv_prefix.clone(),
         };

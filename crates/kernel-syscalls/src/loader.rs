@@ -18,7 +18,13 @@ fn unknown(_: Errno) -> Errno {
 }
 
 /// LOADER_INFO: the plan of the image that this process is about to run.
-pub(crate) fn sys_loader_info(cx: &Cx, buf: u64, len: usize, role: u32, signal_page: u64) -> SysResult<usize> {
+pub(crate) fn sys_loader_info(
+    cx: &Cx,
+    buf: u64,
+    len: usize,
+    role: u32,
+    signal_page: u64,
+) -> SysResult<usize> {
     // Before anything changes: no plan is longer.
     if len < MAX_PLAN_LEN {
         return Err(if cx.process.is_loading() { Errno::EINVAL } else { Errno::ENOSYS });

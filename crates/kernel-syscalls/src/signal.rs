@@ -25,13 +25,17 @@ pub(crate) fn sys_rt_sigaction(
     if sigsetsize != SIGSET_SIZE {
         return Err(Errno::EINVAL);
     }
-    let signal = Signal::new(signum).ok_or(Errno::EINVAL)?;
-    if cx.leaves_actions_to_the_host() && oldact.is_null() {
+    let signal = Signal::new(signum);
+    if let Some(signal) = signal
+        && cx.leaves_actions_to_the_host()
+        && oldact.is_null()
+    {
         check_pointer(act.addr())?;
         cx.forget_interrupting_action(signal);
         return Ok(Outcome::Continue);
     }
     let asked = act.non_null().map(|act| cx.mem().read(act)).transpose()?;
+    let signal = signal.ok_or(Errno::EINVAL)?;
     if asked.is_some() && matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
         return Err(Errno::EINVAL);
     }

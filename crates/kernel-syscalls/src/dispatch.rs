@@ -361,10 +361,9 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         467 => crate::stub::counted(cx, Errno::EPERM), // open_tree_attr
         468 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // file_getattr
         469 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // file_setattr
-        1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]))), // loader_info
+        1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
-        1027 => ret(crate::loader::sys_signal_page(cx, r(a[0]))), // signal_page
         0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 72 | 73 | 85 | 232 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })

@@ -1,4 +1,5 @@
-//! How credentials change: set*uid(2), set*gid(2), capset(2), the capability options of prctl(2), and exec.
+//! How credentials change: set*uid(2), set*gid(2), capset(2), and the capability options of prctl(2). (What exec
+//! does is in `exec/credentials.rs`.)
 //!
 //! Pure rules on [`Credentials`]: each function takes the present ones and answers with the new ones, so
 //! that a refusal changes nothing. Linux v6.12 kernel/sys.c and security/commoncap.c are the models.
@@ -13,7 +14,7 @@ pub const NGROUPS_MAX: usize = 65_536;
 
 pub(crate) const SECBIT_NOROOT: u32 = 1;
 const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
-const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+pub(crate) const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 const SECBIT_KEEP_CAPS_LOCKED: u32 = 1 << 5;
 const SECBIT_NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
 /// Each setting's lock is the bit above it (include/uapi/linux/securebits.h).
@@ -31,15 +32,15 @@ const FS_CAPS: CapSet = CapSet::EMPTY
     .with(Cap::MAC_OVERRIDE)
     .with(Cap::LINUX_IMMUTABLE);
 
-const fn union(a: CapSet, b: CapSet) -> CapSet {
+pub(crate) const fn union(a: CapSet, b: CapSet) -> CapSet {
     CapSet(a.0 | b.0)
 }
 
-const fn common(a: CapSet, b: CapSet) -> CapSet {
+pub(crate) const fn common(a: CapSet, b: CapSet) -> CapSet {
     CapSet(a.0 & b.0)
 }
 
-const fn is_subset(small: CapSet, large: CapSet) -> bool {
+pub(crate) const fn is_subset(small: CapSet, large: CapSet) -> bool {
     small.0 & !large.0 == 0
 }
 
@@ -292,48 +293,6 @@ pub fn raise_ambient(old: &Credentials, cap: Cap) -> SysResult<Credentials> {
     let mut new = old.clone();
     new.ambient = new.ambient.with(cap);
     Ok(new)
-}
-
-/// Owner and group that a set-user-ID or set-group-ID file gives its process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SetIds {
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
-}
-
-/// Credentials after exec, and AT_SECURE: cap_bprm_creds_from_file. Files have no capabilities of their own.
-#[must_use]
-pub fn after_exec(old: &Credentials, file: SetIds) -> (Credentials, bool) {
-    let mut new = old.clone();
-    if !old.no_new_privs {
-        new.euid = file.uid.unwrap_or(old.euid);
-        new.egid = file.gid.unwrap_or(old.egid);
-    }
-    let root = |id: u32| Some(id) == old.root_uid();
-    let root_rules = old.securebits & SECBIT_NOROOT == 0;
-    let mut permitted = CapSet::EMPTY;
-    let mut effective = false;
-    if root_rules {
-        if root(new.euid) || root(new.ruid) {
-            permitted = union(old.bounding, old.inheritable);
-        }
-        effective = root(new.euid);
-    }
-    let is_setid = new.euid != old.ruid || new.egid != old.rgid;
-    if old.no_new_privs && !is_subset(permitted, old.permitted) {
-        permitted = common(permitted, old.permitted);
-    }
-    (new.suid, new.fsuid) = (new.euid, new.euid);
-    (new.sgid, new.fsgid) = (new.egid, new.egid);
-    if is_setid {
-        new.ambient = CapSet::EMPTY;
-    }
-    new.permitted = union(permitted, new.ambient);
-    new.effective = if effective { new.permitted } else { new.ambient };
-    new.securebits &= !SECBIT_KEEP_CAPS;
-    let gained = !is_subset(new.permitted, new.ambient);
-    let secure = is_setid || (!root(new.ruid) && (effective || gained));
-    (new, secure)
 }
 
 /// Whether `sender` may signal `target` by ids or CAP_KILL (kernel/signal.c kill_ok_by_cred).

@@ -1,8 +1,10 @@
 use abi_linux::Errno;
 use kernel_base::cred::{Cap, CapSet, Credentials};
 
+use crate::exec::{Gifts, after_exec};
+
 use super::{
-    KEEP, SetIds, ThreeSets, after_exec, may_kill, raise_ambient, set_capabilities, set_fsuid, set_groups,
+    KEEP, ThreeSets, may_kill, raise_ambient, set_capabilities, set_fsuid, set_groups,
     set_keep_caps, set_resuid, set_reuid, set_securebits, set_uid,
 };
 
@@ -36,7 +38,7 @@ fn keepcaps_survives_setuid_but_not_exec() {
     let kept = set_keep_caps(&root(), 1).unwrap();
     let new = set_uid(&kept, 5).unwrap();
     assert_eq!((new.permitted, new.effective), (CapSet::ALL, CapSet::EMPTY));
-    let (after, _) = after_exec(&new, SetIds::default());
+    let (after, _) = after_exec(&new, &Gifts::default()).unwrap();
     assert_eq!((after.permitted, after.securebits), (CapSet::EMPTY, 0));
 }
 
@@ -91,38 +93,6 @@ fn locked_securebits_stay() {
     assert_eq!(set_securebits(&locked, 2), Err(Errno::EPERM));
     assert_eq!(set_securebits(&locked, 1), Err(Errno::EPERM));
     assert_eq!(set_securebits(&root(), 1 << 20), Err(Errno::EPERM));
-}
-
-#[test]
-fn exec_of_setuid_root_gives_bounding_set_unless_no_new_privs() {
-    let file = SetIds { uid: Some(0), gid: None };
-    let (new, secure) = after_exec(&user(9), file);
-    assert!(secure && new.euid == 0 && new.suid == 0 && new.ruid == 9);
-    assert_eq!(new.effective, CapSet::ALL);
-    let mut bound = user(9);
-    bound.no_new_privs = true;
-    let (new, secure) = after_exec(&bound, file);
-    assert!(!secure);
-    assert_eq!((new.euid, new.effective), (9, CapSet::EMPTY));
-}
-
-#[test]
-fn exec_under_no_new_privs_does_not_bring_back_dropped_capabilities() {
-    let mut creds = root();
-    creds.no_new_privs = true;
-    creds.permitted = CapSet::EMPTY.with(Cap::KILL);
-    creds.effective = creds.permitted;
-    assert_eq!(after_exec(&creds, SetIds::default()).0.permitted, creds.permitted);
-    creds.no_new_privs = false;
-    assert_eq!(after_exec(&creds, SetIds::default()).0.permitted, CapSet::ALL);
-}
-
-#[test]
-fn plain_exec_of_a_user_is_not_secure() {
-    let (new, secure) = after_exec(&user(9), SetIds::default());
-    assert_eq!(new, user(9));
-    assert!(!secure);
-    assert!(!after_exec(&root(), SetIds::default()).1);
 }
 
 #[test]

@@ -48,8 +48,7 @@ impl Task {
         self.kernel().find_new_threads(&self.process);
         let mut present = self.credentials.write();
         let new = rule(&present)?;
-        // kernel/cred.c:commit_creds, Linux v6.18.
-        if ids_differ(&present, &new) || new.permitted.0 & !present.permitted.0 != 0 {
+        if gains(&present, &new) {
             self.process.dumpable.store(0, Ordering::Relaxed);
         }
         *present = Arc::new(new);
@@ -57,6 +56,8 @@ impl Task {
     }
 }
 
-fn ids_differ(old: &Credentials, new: &Credentials) -> bool {
-    [old.euid, old.egid, old.fsuid, old.fsgid] != [new.euid, new.egid, new.fsuid, new.fsgid]
+/// Whether a change makes a process undumpable (kernel/cred.c:commit_creds, Linux v6.18).
+pub(crate) fn gains(old: &Credentials, new: &Credentials) -> bool {
+    let ids = |of: &Credentials| [of.euid, of.egid, of.fsuid, of.fsgid];
+    ids(old) != ids(new) || new.permitted.0 & !old.permitted.0 != 0
 }

@@ -1,5 +1,6 @@
 //! Credentials: per thread, their capabilities, and what exec makes of them (credentials(7), capabilities(7)).
 
+use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         setuid_file_changes_the_effective_id,
         setgid_file_changes_the_effective_group,
         no_new_privs_stops_setuid_files,
+        file_capabilities_are_gained,
+        file_capabilities_obey_the_bounding_set,
+        file_capabilities_need_a_valid_value,
+        writing_and_chown_drop_file_capabilities,
     ])
 }
 
@@ -356,4 +361,82 @@ fn no_new_privs_stops_setuid_files() {
     become_user();
     assert_eq!(status_of(&grep, "Uid"), format!("{USER}\t{USER}\t{USER}\t{USER}"));
     assert_eq!(status_of(&grep, "Gid"), format!("{USER}\t{USER}\t{USER}\t{USER}"));
+    set_file_capabilities(&grep, bit(CAP_CHOWN), true).expect_err("the user may not");
+}
+
+/// Sets security.capability, version 2.
+fn set_file_capabilities(path: &Path, permitted: u64, effective: bool) -> nix::Result<()> {
+    let mut value = Vec::new();
+    value.extend((0x0200_0000_u32 | u32::from(effective)).to_le_bytes());
+    for word in [permitted as u32, 0, (permitted >> 32) as u32, 0] {
+        value.extend(word.to_le_bytes());
+    }
+    set_xattr(path, &value)
+}
+
+fn set_xattr(path: &Path, value: &[u8]) -> nix::Result<()> {
+    let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path");
+    let name = c"security.capability";
+    raw!(SYS_setxattr, path.as_ptr(), name.as_ptr(), value.as_ptr(), value.len(), 0).map(drop)
+}
+
+fn has_xattr(path: &Path) -> bool {
+    let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path");
+    let name = c"security.capability";
+    raw!(SYS_getxattr, path.as_ptr(), name.as_ptr(), 0, 0).is_ok()
+}
+
+fn file_capabilities_are_gained() {
+    let scratch = Scratch::new();
+    let grep = program(&scratch, "/bin/grep", [0, 0], 0o755);
+    let caps = bit(CAP_CHOWN) | bit(CAP_SETUID);
+    set_file_capabilities(&grep, caps, true).expect("setxattr");
+    become_user();
+    for (name, expected) in [("CapEff", caps), ("CapPrm", caps), ("CapInh", 0), ("CapAmb", 0)] {
+        assert_eq!(run_status(&grep, name), expected, "{name}");
+    }
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).expect("prctl");
+    assert_eq!(run_status(&grep, "CapPrm"), 0);
+}
+
+fn file_capabilities_obey_the_bounding_set() {
+    let scratch = Scratch::new();
+    let grep = program(&scratch, "/bin/grep", [0, 0], 0o755);
+    set_file_capabilities(&grep, bit(CAP_CHOWN), false).expect("setxattr");
+    assert_eq!(
+        in_child(|| {
+            become_user();
+            assert_eq!((run_status(&grep, "CapEff"), run_status(&grep, "CapPrm")), (0, bit(CAP_CHOWN)));
+            0
+        }),
+        0
+    );
+    prctl(libc::PR_CAPBSET_DROP, u64::from(CAP_CHOWN)).expect("prctl");
+    become_user();
+    assert_eq!(run_status(&grep, "CapPrm"), 0);
+    // An effective bit that can't be had refuses the exec.
+    drop(scratch);
+}
+
+fn file_capabilities_need_a_valid_value() {
+    let scratch = Scratch::new();
+    let grep = program(&scratch, "/bin/grep", [0, 0], 0o755);
+    for value in [&[1, 0, 0, 2][..], &[0; 20], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        let stored = set_xattr(&grep, value);
+        assert!(stored.is_err() == (value.len() != 20 || value[3] != 2), "{value:?}: {stored:?}");
+    }
+    set_file_capabilities(&grep, bit(CAP_CHOWN), true).expect("setxattr");
+    assert!(has_xattr(&grep));
+}
+
+fn writing_and_chown_drop_file_capabilities() {
+    let scratch = Scratch::new();
+    let grep = program(&scratch, "/bin/grep", [0, 0], 0o755);
+    set_file_capabilities(&grep, bit(CAP_CHOWN), true).expect("setxattr");
+    chown(&grep, Some(Uid::from_raw(USER)), None).expect("chown");
+    assert!(!has_xattr(&grep));
+    set_file_capabilities(&grep, bit(CAP_CHOWN), true).expect("setxattr");
+    use std::io::Write;
+    fs::OpenOptions::new().append(true).open(&grep).expect("open").write_all(b"x").expect("write");
+    assert!(!has_xattr(&grep));
 }

@@ -28,6 +28,10 @@ global_asm!(
     "je 3f",
     "cmp rax, 202", // futex
     "je 4f",
+    "cmp rax, 449", // futex_waitv
+    "je 5f",
+    "cmp rax, 455", // futex_wait
+    "je 5f",
     "9:",
     "mov eax, edi",
     "lea rcx, [rip + palisade_trampoline + {table}]",

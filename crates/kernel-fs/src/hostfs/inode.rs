@@ -385,7 +385,8 @@ impl Inode for HostInode {
 
     fn get_xattr(&self, name: &[u8]) -> SysResult<Vec<u8>> {
         // Others are refused without a look at the host.
-        if name.starts_with(b"user.") { self.xattr_file()?.get_xattr(name) } else { Err(Errno::EOPNOTSUPP) }
+        let is_known = name.starts_with(b"user.") || name == b"security.capability";
+        if is_known { self.xattr_file()?.get_xattr(name) } else { Err(Errno::EOPNOTSUPP) }
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> SysResult<()> {

@@ -77,8 +77,11 @@ impl TmpInode {
         Ok((done, offset + done as u64))
     }
 
-    /// Drops set-id bits after a write by somebody without CAP_FSETID (file_remove_privs).
+    /// Drops file capabilities after a write, and set-id bits if it was by somebody without CAP_FSETID
+    /// (file_remove_privs).
     pub(super) fn drop_privilege(&self, who: &dyn Caller) {
+        // Most files have none.
+        let _ = self.xattrs.lock().remove(b"security.capability");
         let mut attributes = self.attributes.lock();
         let kept = kernel_vfs::permission::mode_without_privilege(attributes.mode);
         if kept != attributes.mode && !who.credentials().has(Cap::FSETID) {

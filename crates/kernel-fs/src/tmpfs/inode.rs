@@ -52,7 +52,7 @@ pub struct TmpInode {
     btime: Timespec,
     pub(super) content: Content,
     pub(super) attributes: Mutex<Attributes>,
-    xattrs: Mutex<Xattrs>,
+    pub(super) xattrs: Mutex<Xattrs>,
 }
 
 impl TmpInode {

@@ -11,6 +11,7 @@ use kernel_vfs::path::Path;
 use platform_api::ProcFile;
 
 use crate::process::Process;
+use crate::thread_credentials::gains;
 use crate::signal_actions::SignalPage;
 use crate::task::Task;
 
@@ -195,9 +196,12 @@ impl Task {
         process.mapped_fds.lock().clear();
         process.signal_actions.lock().reset();
         process.posix_timers.clear();
+        // What gains by its file is not for its user to look into (fs/exec.c:begin_new_exec, kernel/cred.c:commit_creds).
+        let (old, new) = (process.credentials(), &exec.credentials);
+        let is_users = new.euid == new.ruid && new.egid == new.rgid && !gains(&old, new);
+        process.dumpable.store(u32::from(is_users), Ordering::Relaxed);
         process.set_credentials(exec.credentials.clone());
         process.did_exec.store(true, Ordering::Relaxed);
-        process.dumpable.store(1, Ordering::Relaxed);
         self.set_comm(&exec.comm);
         let (exe, argv_prefix) = (Some(exec.exe.clone()), exec.argv_prefix.clone());
         *process.image.write() = Arc::new(Image { exe, argv_prefix, host_auxv, layout: OnceLock::new() });

@@ -10,12 +10,13 @@
 //!    recorded for the old image (stack and vDSO are placed at random).
 //! 4. [`Task::finish_image`]: the image runs.
 
+mod credentials;
 mod image;
 mod shebang;
 
 use std::sync::Arc;
 
-use abi_linux::fs::{OpenFlags, S_ISGID, S_ISUID};
+use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
 use guest_loader::{LoadPlan, PlanError};
 use kernel_base::cred::Credentials;
@@ -27,11 +28,11 @@ use kernel_vfs::path::Path;
 use kernel_vfs::permission::Access;
 use kernel_vfs::walk::WalkFlags;
 
+pub(crate) use credentials::{Gifts, after_exec};
 pub(crate) use image::ExecState;
 pub use image::{FirstExec, Image, ImageLayout, LoadFiles, PendingExec};
 use shebang::shebang;
 
-use crate::credentials::{self, SetIds};
 use crate::elf::{self, ElfImage};
 use crate::task::{Task, comm_from};
 
@@ -130,7 +131,7 @@ impl Task {
     fn plan(&self, exe: Candidate, name: &[u8], argv_prefix: Vec<Vec<u8>>) -> SysResult<PendingExec> {
         let image = self.parse(&exe)?;
         let interp = image.interp.as_deref().map(|path| self.interpreter(path)).transpose()?;
-        let (credentials, secure) = self.exec_credentials(&exe);
+        let (credentials, secure) = self.exec_credentials(&exe)?;
         let comm = comm_from(name.rsplit(|&b| b == b'/').next().unwrap_or(name));
         let (interp_file, interp_object) = interp.unzip();
         let plan = LoadPlan {
@@ -178,14 +179,10 @@ impl Task {
     }
 
     /// Credentials after exec, and AT_SECURE.
-    fn exec_credentials(&self, exe: &Candidate) -> (Credentials, bool) {
-        let (mode, mut file) = (exe.meta.mode, SetIds::default());
-        if !exe.path.mount.flags().contains(MountFlags::NOSUID) {
-            file.uid = (mode & S_ISUID != 0).then_some(exe.meta.uid);
-            // Without the group's execute bit S_ISGID means mandatory locking.
-            file.gid = (mode & (S_ISGID | 0o010) == (S_ISGID | 0o010)).then_some(exe.meta.gid);
-        }
-        credentials::after_exec(&self.credentials(), file)
+    fn exec_credentials(&self, exe: &Candidate) -> SysResult<(Credentials, bool)> {
+        let honoured = !exe.path.mount.flags().contains(MountFlags::NOSUID);
+        let gifts = if honoured { Gifts::of(&**exe.path.inode(), &exe.meta)? } else { Gifts::default() };
+        after_exec(&self.credentials(), &gifts)
     }
 }
 

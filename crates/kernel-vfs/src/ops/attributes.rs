@@ -6,6 +6,7 @@ use abi_linux::time::{NSEC_PER_SEC, Timespec};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
 
+use super::xattr::XATTR_NAME_CAPS;
 use crate::inode::{FileKind, LinkTarget, Metadata, SetAttributes};
 use crate::mount::MountFlags;
 use crate::notify::{self, Happened};
@@ -114,6 +115,10 @@ impl WalkContext<'_> {
             change.mode = Some(mode & 0o7777);
         }
         inode.set_attributes(&change)?;
+        if inode.kind() != FileKind::Directory {
+            // File capabilities go as set-id bits do; most files have none.
+            let _ = inode.remove_xattr(XATTR_NAME_CAPS);
+        }
         notify::at(path, Happened::ATTRIB);
         Ok(())
     }

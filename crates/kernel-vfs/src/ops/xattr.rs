@@ -9,6 +9,8 @@ use crate::path::Path;
 use crate::permission::{self, Access};
 use crate::walk::WalkContext;
 
+/// The attribute that holds a file's capabilities.
+pub(crate) const XATTR_NAME_CAPS: &[u8] = b"security.capability";
 /// Longest name of an attribute (include/uapi/linux/limits.h).
 pub const XATTR_NAME_MAX: usize = 255;
 /// Longest value.
@@ -31,6 +33,9 @@ impl WalkContext<'_> {
         }
         path.mount.check_writable()?;
         self.check_xattr(path, name, Access::WRITE)?;
+        if name == XATTR_NAME_CAPS && !value.is_empty() {
+            check_file_capabilities(value)?;
+        }
         path.inode().set_xattr(name, value, flags)?;
         notify::at(path, Happened::ATTRIB);
         Ok(())
@@ -94,4 +99,10 @@ impl WalkContext<'_> {
         }
         permission::check(&meta, self.creds, want)
     }
+}
+
+/// EINVAL for what is no version 2 or 3 of `struct vfs_cap_data` (security/commoncap.c:cap_convert_nscap).
+fn check_file_capabilities(value: &[u8]) -> SysResult<()> {
+    let version = value.get(3).copied();
+    if matches!((version, value.len()), (Some(2), 20) | (Some(3), 24)) { Ok(()) } else { Err(Errno::EINVAL) }
 }

@@ -4,8 +4,8 @@ use kernel_base::cred::{Cap, CapSet, Credentials};
 use crate::exec::{Gifts, after_exec};
 
 use super::{
-    KEEP, ThreeSets, may_kill, raise_ambient, set_capabilities, set_fsuid, set_groups,
-    set_keep_caps, set_resuid, set_reuid, set_securebits, set_uid,
+    KEEP, ThreeSets, may_kill, raise_ambient, set_capabilities, set_fsuid, set_groups, set_keep_caps,
+    set_resuid, set_reuid, set_securebits, set_uid,
 };
 
 fn root() -> Credentials {

@@ -11,9 +11,9 @@ use kernel_vfs::path::Path;
 use platform_api::ProcFile;
 
 use crate::process::Process;
-use crate::thread_credentials::gains;
 use crate::signal_actions::SignalPage;
 use crate::task::Task;
+use crate::thread_credentials::gains;
 
 /// Most bytes of the host's auxiliary vector.
 const AUXV_MAX: usize = 1024;

@@ -1,13 +1,17 @@
 //! Processes that are dead and perhaps not waited for yet: pidfds still name them.
+//!
+//! The host kills, and lets a parent's wait4(2) return, without asking; of the death it tells a little later. So who
+//! has waited for a child looks, when it makes its next call, whether one is dead: what it held must be gone by then.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use abi_linux::fs::Events;
 use kernel_base::sync::Mutex;
 
 use crate::kernel::Kernel;
 use crate::process::Process;
+use crate::task::Task;
 
 /// So many are kept; whether one is still a zombie the host is asked.
 const KEPT: usize = 256;
@@ -18,7 +22,42 @@ pub(crate) struct Dead {
     last: Mutex<Vec<Arc<Process>>>,
 }
 
+/// Whom wait4(2) waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitedFor {
+    Child(i32),
+    /// Any child, or any of a group.
+    Any,
+}
+
+impl WaitedFor {
+    fn includes(self, child: &Process) -> bool {
+        self == Self::Any || self == Self::Child(child.pid)
+    }
+}
+
+impl Task {
+    /// This thread is about to wait for a child, as wait4(2) takes it, and the host performs that.
+    pub fn waits_for(&self, pid: i32) {
+        let whom = if pid > 0 { WaitedFor::Child(pid) } else { WaitedFor::Any };
+        *self.waited.lock() = Some(whom);
+        self.recheck.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Kernel {
+    /// Writes down the deaths that `task`'s last call may have seen.
+    pub(crate) fn recheck_waited(self: &Arc<Self>, task: &Task) {
+        let Some(whom) = task.waited.lock().take() else { return };
+        // A child that died before its first call was never seen; its snapshot holds what it held.
+        self.settle_fork(task);
+        let children: Vec<_> = task.process.children.lock().iter().filter_map(Weak::upgrade).collect();
+        let gone = |child: &&Arc<Process>| {
+            whom.includes(child) && !child.has_exited() && self.platform.has_died(child.tgid)
+        };
+        children.iter().filter(gone).for_each(|child| self.bury(child));
+    }
+
     /// `process` is dead: wakes who waits for that.
     pub(crate) fn note_death(&self, process: &Arc<Process>) {
         let mut last = self.dead.last.lock();

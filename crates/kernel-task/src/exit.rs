@@ -92,15 +92,25 @@ impl Kernel {
 
     /// The host says that a process is dead.
     pub fn process_died(self: &Arc<Self>, tgid: HostTid) {
-        let Some(process) = self.process_by_host(tgid) else { return };
-        self.orphan_snapshots_of(&process);
-        self.release(&process);
-        self.reparent_children(&process);
-        self.remove_process(&process);
-        if let Some(parent) = process.parent() {
-            parent.children.lock().retain(|child| !std::ptr::eq(child.as_ptr(), Arc::as_ptr(&process)));
+        if let Some(process) = self.process_by_host(tgid) {
+            self.bury(&process);
         }
-        self.note_death(&process);
+    }
+
+    /// Takes a dead process out of the books. Who comes second finds that done when it returns.
+    pub(crate) fn bury(self: &Arc<Self>, process: &Arc<Process>) {
+        let _one_at_a_time = process.burial.lock();
+        if process.has_exited() {
+            return;
+        }
+        self.orphan_snapshots_of(process);
+        self.release(process);
+        self.reparent_children(process);
+        self.remove_process(process);
+        if let Some(parent) = process.parent() {
+            parent.children.lock().retain(|child| !std::ptr::eq(child.as_ptr(), Arc::as_ptr(process)));
+        }
+        self.note_death(process);
         // Not before its death: the signals that this may raise must not change how it ends.
         if let Some(events) = self.events.get().filter(|_| process.sid() == process.pid) {
             events.session_ended(process.sid());

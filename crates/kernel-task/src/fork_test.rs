@@ -152,3 +152,22 @@ fn exit_of_a_thread_keeps_descriptors_while_the_host_has_another() {
     scene.task(2).exit_group(0);
     assert_eq!(process.files.list().len(), 0);
 }
+
+#[test]
+fn death_that_a_parent_waited_for_is_known_at_its_next_call() {
+    let scene = Scene::new();
+    let (child, other) = (scene.fork(1, 2), scene.fork(1, 3));
+    child.files.insert(file(), false, 100).unwrap();
+    scene.task(1).waits_for(2);
+    scene.host.remove_thread(host(2));
+    scene.host.remove_thread(host(3));
+    scene.task(1);
+    assert!(child.has_exited() && child.files.list().is_empty());
+    assert!(!other.has_exited());
+    scene.task(1).waits_for(-1);
+    scene.task(1);
+    assert!(other.has_exited());
+    // The host's own news come late.
+    scene.kernel.process_died(host(2));
+    assert!(scene.kernel.process(2).is_none());
+}

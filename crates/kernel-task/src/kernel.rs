@@ -154,7 +154,9 @@ impl Kernel {
         match self.known_task(tid) {
             Some(task) => {
                 if task.recheck.load(Ordering::Relaxed) {
+                    task.recheck.store(false, Ordering::Relaxed);
                     self.recheck_signalled(&task);
+                    self.recheck_waited(&task);
                 }
                 Ok(task)
             }

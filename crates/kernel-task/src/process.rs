@@ -68,6 +68,8 @@ pub struct Process {
     pub(crate) signal_actions: Mutex<SignalActions>,
     /// The host says that it is dead.
     pub(crate) exited: AtomicBool,
+    /// Held while its death is written down.
+    pub(crate) burial: Mutex<()>,
     /// Woken by its death.
     pub exit_queue: WaitQueue,
     /// timer_create(2).
@@ -123,6 +125,7 @@ impl Process {
             signal_hint_until: AtomicU64::new(0),
             signal_actions: Mutex::new(from.signal_actions),
             exited: AtomicBool::new(false),
+            burial: Mutex::default(),
             exit_queue: WaitQueue::new(),
             posix_timers: PosixTimers::default(),
             child_subreaper: AtomicBool::new(false),

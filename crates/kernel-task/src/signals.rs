@@ -88,7 +88,6 @@ impl Kernel {
 
     /// Looks again at whom `sender`'s last call signalled.
     pub(crate) fn recheck_signalled(&self, sender: &Task) {
-        sender.recheck.store(false, Ordering::Relaxed);
         let targets = std::mem::take(&mut *sender.signalled.lock());
         for target in targets.iter().filter_map(Weak::upgrade) {
             self.check_signals(&target);

@@ -12,6 +12,7 @@ use kernel_base::user::GuestMem;
 use kernel_vfs::walk::WalkContext;
 use platform_api::{Clock, HostTid, SignalTarget};
 
+use crate::dead::WaitedFor;
 use crate::fork::ForkSnapshot;
 use crate::kernel::Kernel;
 use crate::process::Process;
@@ -42,10 +43,12 @@ pub struct Task {
     progress: AtomicI64,
     /// Of the call that it waits in.
     wait_mask: Mutex<Option<WaitMask>>,
-    /// Whether `signalled` has entries: looked at for each call.
+    /// Whether `signalled` or `waited` holds something: looked at for each call.
     pub(crate) recheck: AtomicBool,
     /// Whom this thread's last calls signalled through the host.
     pub(crate) signalled: Mutex<Vec<Weak<Process>>>,
+    /// Whom this thread's last call, which the host performed, waited for.
+    pub(crate) waited: Mutex<Option<WaitedFor>>,
 }
 
 impl Task {
@@ -61,6 +64,7 @@ impl Task {
             wait_mask: Mutex::new(None),
             recheck: AtomicBool::new(false),
             signalled: Mutex::default(),
+            waited: Mutex::default(),
         })
     }
 

@@ -107,6 +107,13 @@ impl FakePlatform {
         }
     }
 
+    /// Makes a thread unknown, as if it had died and been waited for.
+    pub fn remove_thread(&self, tid: HostTid) {
+        let mut state = self.state();
+        state.identities.remove(&tid);
+        state.children.values_mut().for_each(|children| children.retain(|&child| child != tid));
+    }
+
     /// Sets a thread's signal books.
     pub fn set_signal_state(&self, tid: HostTid, signals: SignalState) {
         self.state().signals.insert(tid, signals);
@@ -230,6 +237,10 @@ impl Platform for FakePlatform {
 
     fn watch_exit(&self, _tgid: HostTid) -> SysResult<()> {
         Ok(())
+    }
+
+    fn has_died(&self, tgid: HostTid) -> bool {
+        !self.state().identities.contains_key(&tgid)
     }
 
     fn watch_fd(&self, _fd: BorrowedFd<'_>, _listener: Arc<dyn ReadyListener>) -> SysResult<WatchId> {

@@ -246,6 +246,9 @@ pub trait Platform: Send + Sync {
     /// Has [`KernelEvents::exited`] called when the process has died.
     fn watch_exit(&self, tgid: HostTid) -> SysResult<()>;
 
+    /// Whether a watched process is dead, even if [`KernelEvents::exited`] has not said so yet.
+    fn has_died(&self, tgid: HostTid) -> bool;
+
     /// Has `listener` called, edge-triggered, when a host fd of the supervisor becomes ready.
     fn watch_fd(&self, fd: BorrowedFd<'_>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId>;
 

@@ -247,6 +247,10 @@ impl Platform for NotifyPlatform {
         self.reactor.watch_exit(tgid)
     }
 
+    fn has_died(&self, tgid: HostTid) -> bool {
+        self.reactor.has_died(tgid)
+    }
+
     fn watch_fd(&self, fd: BorrowedFd<'_>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId> {
         self.reactor.watch_fd(fd, listener)
     }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use platform_api::{HostTid, KernelEvents, ReadyListener, WatchId};
 use rustc_hash::FxHashMap;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -86,6 +87,13 @@ impl Reactor {
     /// The pidfd of a watched process.
     pub(crate) fn pidfd(&self, tgid: HostTid) -> Option<Arc<OwnedFd>> {
         self.exits.lock().get(&tgid).cloned()
+    }
+
+    /// Whether a watched process is dead. One that is watched no more is: its death is being told.
+    pub(crate) fn has_died(&self, tgid: HostTid) -> bool {
+        let Some(pidfd) = self.pidfd(tgid) else { return true };
+        let mut readable = [PollFd::new(&*pidfd, PollFlags::IN)];
+        poll(&mut readable, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     pub(crate) fn watch_fd(

@@ -6,6 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use integration::checks;
 use integration::guest::scratch::Scratch;
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         wait_by_group,
         wait_reports_stop_and_continue,
         wait_interrupted_gets_eintr,
+        what_a_killed_child_held_is_gone_after_the_wait,
         orphan_gets_a_new_parent,
         ignored_sigchld_reaps_by_itself,
         fork_copies_memory_and_descriptors,
@@ -144,6 +147,28 @@ fn wait_reports_stop_and_continue() {
     assert_eq!(waitpid(child, Some(WaitPidFlag::WCONTINUED)), Ok(WaitStatus::Continued(child)));
     kill(child, Signal::SIGTERM).expect("kill");
     assert_eq!(wait_for(child), WaitStatus::Signaled(child, Signal::SIGTERM, false));
+}
+
+fn what_a_killed_child_held_is_gone_after_the_wait() {
+    for round in 0..200 {
+        let (reader, writer) = pipe().expect("pipe");
+        let signal = if round % 2 == 0 { Signal::SIGKILL } else { Signal::SIGILL };
+        let child = fork_child(|| {
+            if signal == Signal::SIGKILL {
+                thread::sleep(Duration::from_secs(30));
+            }
+            // SAFETY: the instruction does nothing but fault, which ends this process.
+            unsafe { std::arch::asm!("ud2") };
+            0
+        });
+        drop(reader);
+        if signal == Signal::SIGKILL {
+            kill(child, signal).expect("kill");
+        }
+        let waited = if round % 4 < 2 { waitpid(child, None) } else { waitpid(None, None) };
+        assert!(matches!(waited, Ok(WaitStatus::Signaled(_, by, _)) if by == signal), "{waited:?}");
+        assert_eq!(write(&writer, b"x"), Err(Errno::EPIPE), "round {round}");
+    }
 }
 
 fn wait_interrupted_gets_eintr() {

@@ -91,6 +91,9 @@ impl Platform for FakePlatform {
     fn watch_exit(&self, _tgid: HostTid) -> SysResult<()> {
         Ok(())
     }
+    fn has_died(&self, _tgid: HostTid) -> bool {
+        false
+    }
     fn watch_fd(&self, _fd: BorrowedFd<'_>, _listener: Arc<dyn ReadyListener>) -> SysResult<WatchId> {
         Ok(WatchId(1))
     }

@@ -61,7 +61,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         58 => ret(crate::process::clone::sys_vfork(cx)), // vfork
         59 => ret(crate::process::exec::sys_execve(cx, r(a[0]), r(a[1]), r(a[2]))), // execve
         60 => ret(crate::process::exit::sys_exit(cx, r(a[0]))), // exit
-        61 => crate::gate::checked(cx), // wait4
+        61 => ret(crate::process::exit::sys_wait4(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // wait4
         62 => ret(crate::process::kill::sys_kill(cx, r(a[0]), r(a[1]))), // kill
         63 => ret(crate::system::sys_uname(cx, r(a[0]))), // uname
         64 => crate::stub::counted(cx, Errno::ENOSYS), // semget

@@ -160,3 +160,9 @@ pub const fn makedev(major: u32, minor: u32) -> u64 {
         | ((minor as u64 & !0xff) << 12)
         | ((major as u64 & !0xfff) << 32)
 }
+
+/// Major and minor number of a device in stat(2)'s encoding.
+#[must_use]
+pub const fn device_numbers(dev: u64) -> (u64, u64) {
+    (dev >> 8 & 0xfff | dev >> 32 & !0xfff, dev & 0xff | dev >> 12 & 0xffff_ff00)
+}

@@ -69,6 +69,17 @@ impl Kernel {
         process.exit_queue.wake(Events::IN | Events::RDNORM);
     }
 
+    /// Processes that are dead and have not been waited for; forgets those that have been.
+    #[must_use]
+    pub fn zombies(&self) -> Vec<Arc<Process>> {
+        let all = self.dead.last.lock().clone();
+        let (reaped, zombies): (Vec<_>, Vec<_>) = all.into_iter().partition(|dead| dead.is_reaped());
+        let is_reaped = |dead: &Arc<Process>| reaped.iter().any(|other| Arc::ptr_eq(dead, other));
+        // Their last references are dropped with `reaped`, outside the lock.
+        self.dead.last.lock().retain(|dead| !is_reaped(dead));
+        zombies
+    }
+
     /// The process with this id inside the container, alive or a zombie.
     #[must_use]
     pub fn process_or_zombie(self: &Arc<Self>, pid: i32) -> Option<Arc<Process>> {

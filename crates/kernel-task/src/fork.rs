@@ -18,6 +18,7 @@ use crate::fd_table::FdTable;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::process::{Birth, FsState, Process};
+use crate::settings::Settings;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
 
@@ -37,6 +38,7 @@ pub struct ForkSnapshot {
     pub(crate) personality: u32,
     pub(crate) nice: i32,
     pub(crate) policy: i32,
+    pub(crate) settings: Settings,
     pub(crate) exec: ExecState,
     pub(crate) mapped_fds: Vec<i32>,
     pub(crate) signal_actions: SignalActions,
@@ -68,6 +70,7 @@ impl ForkSnapshot {
             personality: process.personality.load(Ordering::Relaxed),
             nice: process.nice.load(Ordering::Relaxed),
             policy: process.policy.load(Ordering::Relaxed),
+            settings: process.settings.inherited(),
             exec: process.exec.lock().inherited(),
             mapped_fds: process.mapped_fds.lock().clone(),
             signal_actions: process.signal_actions.lock().inherited(memory),
@@ -89,6 +92,7 @@ impl ForkSnapshot {
             personality: 0,
             nice: 0,
             policy: 0,
+            settings: Settings::default(),
             exec: ExecState::None,
             mapped_fds: Vec::new(),
             signal_actions: SignalActions::default(),
@@ -206,9 +210,10 @@ impl Kernel {
     }
 
     /// Introduces the threads of a process that have made no call yet.
-    pub(crate) fn find_new_threads(self: &Arc<Self>, process: &Process) {
+    pub fn find_new_threads(self: &Arc<Self>, process: &Process) {
         for tid in self.platform.threads(process.tgid).unwrap_or_default() {
-            if self.known_task(tid).is_none() {
+            // A leader is known from the start; one that isn't any more has ended before its threads.
+            if tid != process.tgid && self.known_task(tid).is_none() {
                 // One that ended meanwhile is not missed.
                 let _ = self.discover(tid);
             }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use abi_linux::SysResult;
@@ -96,6 +96,8 @@ pub struct Kernel {
     pub mapped_files: MappedFiles,
     /// The network namespace; made with the first socket unless the pod has set one.
     pub net: OnceLock<Arc<NetNamespace>>,
+    /// Logins so far (the audit session ids of /proc/pid/sessionid).
+    pub logins: AtomicU32,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -124,6 +126,7 @@ impl Kernel {
             net: OnceLock::new(),
             inotify: Arc::default(),
             mapped_files: MappedFiles::default(),
+            logins: AtomicU32::new(0),
             boot_ns,
         })
     }
@@ -250,6 +253,9 @@ impl Kernel {
             tasks.remove(&task.tid);
         }
         drop(tasks);
+        if task.is_leader() {
+            *task.process.last_comm.lock() = task.comm();
+        }
         task.process.tasks.lock().retain(|known| !std::ptr::eq(&raw const **known, task));
     }
 

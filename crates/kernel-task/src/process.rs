@@ -16,6 +16,7 @@ use crate::itimer::RealTimer;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::posix_timer::PosixTimers;
+use crate::settings::Settings;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
 use crate::thread_credentials::CredentialSlot;
@@ -51,6 +52,8 @@ pub struct Process {
     pub image: RwLock<Arc<Image>>,
     /// Threads that have been seen.
     pub(crate) tasks: Mutex<Vec<Arc<Task>>>,
+    /// The leader's name, once it has ended.
+    pub(crate) last_comm: Mutex<[u8; 16]>,
     pub(crate) parent: Mutex<Weak<Process>>,
     pub(crate) children: Mutex<Vec<Weak<Process>>>,
     pub(crate) pgid: AtomicI32,
@@ -86,6 +89,8 @@ pub struct Process {
     pub nice: AtomicI32,
     /// sched_setscheduler(2): kept, without effect.
     pub policy: AtomicI32,
+    /// What /proc takes.
+    pub settings: Settings,
     /// PR_SET_PDEATHSIG of the container's first process, whose real one ends the sandbox.
     pub death_signal: AtomicI32,
     /// Monotonic time of its start.
@@ -115,6 +120,7 @@ impl Process {
             limits: from.limits,
             image: RwLock::new(from.image),
             tasks: Mutex::default(),
+            last_comm: Mutex::default(),
             parent: Mutex::new(birth.parent),
             children: Mutex::default(),
             pgid: AtomicI32::new(from.pgid),
@@ -134,6 +140,7 @@ impl Process {
             personality: AtomicU32::new(from.personality),
             nice: AtomicI32::new(from.nice),
             policy: AtomicI32::new(from.policy),
+            settings: from.settings,
             death_signal: AtomicI32::new(0),
             start_ns: birth.start_ns,
         })
@@ -193,6 +200,12 @@ impl Process {
     pub fn any_task(&self) -> Option<Arc<Task>> {
         let tasks = self.tasks.lock();
         tasks.iter().find(|task| task.is_leader()).or(tasks.first()).cloned()
+    }
+
+    /// Its name: the leader's, which it keeps as a zombie.
+    #[must_use]
+    pub fn comm(&self) -> [u8; 16] {
+        self.any_task().map_or_else(|| *self.last_comm.lock(), |task| task.comm())
     }
 
     /// Whether it is on its way out.

@@ -121,6 +121,7 @@ pub enum ProcFile {
     OomScore,
     OomScoreAdj,
     Limits,
+    Syscall,
 }
 
 /// Host-wide numbers for /proc files that show the machine; what they hold is filtered by kernel-fs.
@@ -132,6 +133,9 @@ pub enum HostFile {
     Uptime,
     Loadavg,
     Vmstat,
+    Buddyinfo,
+    Zoneinfo,
+    Softirqs,
 }
 
 /// Whom a signal goes to.

@@ -83,6 +83,7 @@ impl Proc {
             ProcFile::OomScore => "oom_score",
             ProcFile::OomScoreAdj => "oom_score_adj",
             ProcFile::Limits => "limits",
+            ProcFile::Syscall => "syscall",
         };
         self.read(&format!("{tid}/{name}"), limit, out)
     }
@@ -95,6 +96,9 @@ impl Proc {
             HostFile::Uptime => "uptime",
             HostFile::Loadavg => "loadavg",
             HostFile::Vmstat => "vmstat",
+            HostFile::Buddyinfo => "buddyinfo",
+            HostFile::Zoneinfo => "zoneinfo",
+            HostFile::Softirqs => "softirqs",
         };
         self.read(name, limit, out)
     }

@@ -153,7 +153,7 @@ impl Assembly<'_> {
         builder: &Builder<'_>,
     ) -> Result<(Arc<MountNamespace>, MountPoints), Error> {
         let root = self.root(spec, overlay)?;
-        let namespace = MountNamespace::new(Mount::of(&root, b"palisade", MountFlags::empty()));
+        let namespace = MountNamespace::new(Mount::of(&root, b"palisade", MountFlags::RELATIME));
         let mut points = MountPoints::new(&namespace);
         let built = self.mount_each(spec, &namespace, &mut points, builder);
         if let Err(error) = built {
@@ -291,6 +291,8 @@ fn flags_of(mount: &MountSpec) -> MountFlags {
     flags.set(MountFlags::NODEV, mount.nodev);
     flags.set(MountFlags::NOEXEC, mount.noexec);
     flags.set(MountFlags::NOATIME, mount.noatime);
+    // What Linux mounts with unless told otherwise (fs/namespace.c path_mount).
+    flags.set(MountFlags::RELATIME, !mount.noatime);
     flags.set(MountFlags::NOSYMFOLLOW, mount.nosymfollow);
     flags
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use abi_linux::SysResult;
+use abi_linux::fs::{OpenFlags, makedev};
 use kernel_base::caller::Caller;
 use kernel_base::reg::Fd;
 use kernel_fs::hostfs::stream::open_stream;
@@ -40,11 +41,25 @@ pub(crate) fn install(
         let file = match &terminal {
             // An OCI container with a terminal has nothing else.
             Some((_, slave)) if !spec.init || isatty(fd) => Arc::clone(slave),
+            _ if is_null(fd) => null(task).or_else(|_| host_stream(fd, number, task)).map_err(failed)?,
             _ => host_stream(fd, number, task).map_err(failed)?,
         };
         task.process.files.replace(Fd(number as i32), file, false, 3).map_err(failed)?;
     }
     Ok(terminal.map(|(master, _)| master))
+}
+
+/// Whether a stream of the host is /dev/null: the container's own will do.
+fn is_null(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == makedev(1, 3)
+    })
+}
+
+fn null(task: &Task) -> SysResult<Arc<File>> {
+    let file =
+        task.with_walk(|walk| walk.open(None, b"/dev/null", OpenFlags::RDWR, 0, WalkFlags::empty()))?;
+    if file.inode.metadata()?.rdev == makedev(1, 3) { Ok(file) } else { Err(abi_linux::Errno::ENXIO) }
 }
 
 fn host_stream(fd: BorrowedFd<'_>, number: usize, task: &Task) -> SysResult<Arc<File>> {

@@ -19,7 +19,11 @@ static TEXTS: &[(&str, &str)] = &[
     ("consoles", ""),
     ("misc", ""),
     ("interrupts", ""),
-    ("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
+    ("crypto", ""),
+    ("keys", ""),
+    ("key-users", ""),
+    ("execdomains", "0-0\tLinux           \t[kernel]\n"),
+    ("cgroups", CGROUPS),
     ("tty/drivers", TTY_DRIVERS),
     ("tty/ldiscs", "n_tty       0\n"),
     ("pressure/cpu", PRESSURE),
@@ -42,6 +46,15 @@ const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgrou
 const DEVICES: &str = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n\
     128 ptm\n136 pts\n\nBlock devices:\n";
 
+const SLABINFO: &str = "slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> \
+<sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n";
+
+/// All in the one cgroup2 hierarchy. The JVM looks for its controllers here before it reads /sys/fs/cgroup.
+const CGROUPS: &str = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n\
+    cpuset\t0\t1\t1\ncpu\t0\t1\t1\ncpuacct\t0\t1\t1\nblkio\t0\t1\t1\nmemory\t0\t1\t1\n\
+    devices\t0\t1\t1\nfreezer\t0\t1\t1\npids\t0\t1\t1\n";
+
 const TTY_DRIVERS: &str = "\
 /dev/tty             /dev/tty        5       0 system:/dev/tty
 /dev/console         /dev/console    5       1 system:console
@@ -54,10 +67,17 @@ const PRESSURE: &str = "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n\
     full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
 
 /// Files that refuse.
-pub(super) static FILES: &[Row] = &[row("sysrq-trigger", 0o200, refused), row("kmsg", 0o400, refused)];
+pub(super) static FILES: &[Row] =
+    &[row("sysrq-trigger", 0o200, refused), row("kmsg", 0o400, refused), row("slabinfo", 0o400, slabinfo)];
 
 fn refused(_proc: &Proc, _who: &dyn Caller, _out: &mut Vec<u8>) -> SysResult<()> {
     Err(abi_linux::Errno::EPERM)
+}
+
+/// The heading alone: the supervisor's caches are not the kernel's.
+fn slabinfo(_proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.extend_from_slice(SLABINFO.as_bytes());
+    Ok(())
 }
 
 /// Adds the fixed files.

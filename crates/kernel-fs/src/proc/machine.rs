@@ -13,6 +13,9 @@ pub(super) static FILES: &[Row] = &[
     row("meminfo", 0o444, meminfo),
     row("stat", 0o444, stat),
     row("vmstat", 0o444, vmstat),
+    row("buddyinfo", 0o444, buddyinfo),
+    row("zoneinfo", 0o444, zoneinfo),
+    row("softirqs", 0o444, softirqs),
     row("uptime", 0o444, uptime),
     row("loadavg", 0o444, loadavg),
     row("version", 0o444, version),
@@ -30,6 +33,21 @@ fn meminfo(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
 
 fn vmstat(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     out.append(&mut host::machine_file(&proc.kernel, HostFile::Vmstat)?);
+    Ok(())
+}
+
+fn buddyinfo(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.append(&mut host::machine_file(&proc.kernel, HostFile::Buddyinfo)?);
+    Ok(())
+}
+
+fn zoneinfo(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.append(&mut host::machine_file(&proc.kernel, HostFile::Zoneinfo)?);
+    Ok(())
+}
+
+fn softirqs(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.append(&mut host::machine_file(&proc.kernel, HostFile::Softirqs)?);
     Ok(())
 }
 

@@ -8,10 +8,10 @@
 //! `fixed::FILES`, `sysctl::FILES` or `net::FILES`; those of a process are rows of `pid::table::ENTRIES`.
 //!
 //! Neighbours: [`crate::pseudo`] serves the generated text; [`hooks::ProcHooks`] is what the supervisor
-//! tells (terminals, host names). A process that has died is gone from here at once: there are no zombies,
-//! because the books forget a process when the host says that it is dead.
+//! tells (terminals, host names). A process that has died is here as a zombie until the host says that it has
+//! been waited for.
 //!
-//! Lock order: no lock is held while text is generated; `Proc.dirs` and `Proc.oom_adj` are leaves.
+//! Lock order: no lock is held while text is generated; `Proc.dirs` is a leaf.
 
 mod fixed;
 pub mod hooks;
@@ -60,8 +60,6 @@ pub(crate) struct Proc {
     boot_id: String,
     /// Directories of processes by id, so that a process keeps one inode.
     dirs: Mutex<FxHashMap<i32, Weak<pid::PidDir>>>,
-    /// oom_score_adj of those that set it.
-    oom_adj: Mutex<FxHashMap<i32, (Weak<Process>, i32)>>,
     /// The entries of /proc/pid/net.
     net: OnceLock<Arc<dyn Inode>>,
 }
@@ -108,7 +106,6 @@ impl ProcFs {
             boot_boottime_ns: platform.now_ns(Clock::Boottime).saturating_sub(age_ns),
             boot_id: sysctl::uuid(kernel),
             dirs: Mutex::default(),
-            oom_adj: Mutex::default(),
             net: OnceLock::new(),
         });
         proc.net.get_or_init(|| net::directory(&proc));

@@ -82,9 +82,14 @@ impl Inode for Root {
         let children = Arc::clone(self.fixed.children());
         Ok(DirOps::open(ROOT_INO, ROOT_INO, move |_| {
             let mut all = StaticDir::listed(&children)?;
-            all.extend(proc.kernel.processes().iter().map(|process| {
-                let name = process.pid.to_string().into_bytes();
-                let key = FIRST_PROCESS + u64::from(process.pid.unsigned_abs());
+            let mut pids: Vec<i32> = proc.kernel.processes().iter().map(|process| process.pid).collect();
+            pids.extend(proc.kernel.zombies().iter().map(|process| process.pid));
+            pids.sort_unstable();
+            // One that died between the two questions is in both answers.
+            pids.dedup();
+            all.extend(pids.into_iter().map(|pid| {
+                let name = pid.to_string().into_bytes();
+                let key = FIRST_PROCESS + u64::from(pid.unsigned_abs());
                 Listed { key, ino: child_ino(ROOT_INO, &name), name, kind: FileKind::Directory }
             }));
             Ok(all)

@@ -310,7 +310,7 @@ fn threads_have_directories_of_their_own() {
 }
 
 #[test]
-fn a_dead_process_leaves_no_directory() {
+fn a_dead_process_has_a_directory_until_it_is_waited_for() {
     let bed = bed();
     bed.fork();
     let kept = open(&bed.task, "/proc/7/comm", OpenFlags::empty()).expect("comm");
@@ -321,6 +321,13 @@ fn a_dead_process_leaves_no_directory() {
         Ok(before)
     );
     bed.kernel.process_died(CHILD);
+    assert_eq!(read_from(&bed.task, &kept, 0).as_deref(), Ok(&b"init\n"[..]));
+    bed.fake.set_proc(CHILD, ProcFile::Stat, b"5001 (x) Z 1 1 1 0 -1 0 98\n");
+    assert!(read(&bed.task, "/proc/7/stat").is_ok_and(|stat| stat.starts_with("7 (init) Z 1 ")));
+    assert_eq!(names(&bed.task, "/proc/7/task"), [".", "..", "7"]);
+    assert_eq!(names(&bed.task, "/proc").last().map(String::as_str), Some("7"));
+    // The host uses its id again.
+    bed.fake.add_thread(CHILD, Identity { tgid: CHILD, guest_tid: 8, guest_tgid: 8, parent: INIT }, INIT);
     assert_eq!(read_from(&bed.task, &kept, 0), Err(Errno::ESRCH));
     assert_eq!(open(&bed.task, "/proc/7", OpenFlags::DIRECTORY).err(), Some(Errno::ENOENT));
     assert_eq!(names(&bed.task, "/proc").last().map(String::as_str), Some("1"));

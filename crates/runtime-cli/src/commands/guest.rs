@@ -181,6 +181,7 @@ fn default_mounts() -> Vec<MountSpec> {
         mount(MountKind::Devpts, "/dev/pts", "devpts", &["gid=5", "mode=0620", "ptmxmode=0666"]),
         mount(MountKind::Tmpfs, "/dev/shm", "shm", &["mode=1777", "size=64m"]),
         mount(MountKind::Sysfs, "/sys", "sysfs", &[]),
+        mount(MountKind::Cgroup, "/sys/fs/cgroup", "cgroup", &[]),
     ]
 }
 

@@ -1,11 +1,15 @@
 //! What the host tells of a process's memory, with the names of files translated, and its arguments.
 
 use abi_linux::SysResult;
+use abi_linux::fs::{device_numbers, makedev};
 use host_files::MemFile;
 use kernel_base::caller::Caller;
+use kernel_vfs::path::Path;
+use kernel_vfs::walk::WalkFlags;
 use platform_api::ProcFile;
 
 use super::{Target, host};
+use crate::pseudo::text;
 
 /// What the host calls the loader's file.
 const LOADER: &[u8] = b"/memfd:palisade-loader";
@@ -77,14 +81,38 @@ fn mappings(target: &Target, file: ProcFile, out: &mut Vec<u8>) -> SysResult<()>
     let text = target.host_file(file)?;
     // A list that was cut at the limit ends at its last whole line.
     let end = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    // The segments of one file follow each other.
+    let mut last: Option<(&[u8], Shown)> = None;
     for line in host::lines(text.get(..end).unwrap_or_default()) {
         match Mapping::parse(line) {
-            Some(mapping) => mapping.show(target, out),
+            Some(mapping) => {
+                let shown = match last.take() {
+                    Some((name, shown)) if name == mapping.name => shown,
+                    _ => mapping.shown(target),
+                };
+                mapping.write(&shown, out);
+                last = Some((mapping.name, shown));
+            }
             None => out.extend_from_slice(line),
         }
         out.push(b'\n');
     }
     Ok(())
+}
+
+/// What the guest sees of a mapping's file.
+#[derive(Default)]
+struct Shown {
+    name: Vec<u8>,
+    /// Device and inode as stat(2) of the file gives them; `None` for what is no file.
+    file: Option<(u64, u64)>,
+}
+
+impl Shown {
+    fn of_path(name: Vec<u8>, path: &Path) -> Self {
+        let file = path.inode().metadata().ok().map(|found| (found.dev, found.ino));
+        Self { name, file }
+    }
 }
 
 /// The first line of a mapping (fs/proc/task_mmu.c show_map_vma).
@@ -115,47 +143,68 @@ impl<'a> Mapping<'a> {
         })
     }
 
-    fn show(&self, target: &Target, out: &mut Vec<u8>) {
-        let (name, is_file) = self.guest_name(target);
-        let (device, inode) = if is_file { (self.device, self.inode) } else { (&b"00:00"[..], &b"0"[..]) };
+    fn write(&self, shown: &Shown, out: &mut Vec<u8>) {
         let begin = out.len();
-        for part in [self.place, b" ", device, b" ", inode] {
-            out.extend_from_slice(part);
-        }
+        let (dev, ino) = shown.file.unwrap_or_default();
+        let (major, minor) = device_numbers(dev);
+        out.extend_from_slice(self.place);
+        text!(out, " {major:02x}:{minor:02x} {ino} ");
         // seq_pad: the name starts in column 73; a mapping without one keeps a blank.
-        out.push(b' ');
-        if !name.is_empty() {
+        if !shown.name.is_empty() {
             while out.len() - begin < 73 {
                 out.push(b' ');
             }
-            out.extend_from_slice(&name);
+            out.extend_from_slice(&shown.name);
         }
     }
 
-    /// The name that the guest sees, and whether it is a file's. Names in brackets say what the kernel made;
-    /// a path is shown only when its guest path is known.
-    fn guest_name(&self, target: &Target) -> (Vec<u8>, bool) {
+    /// Names in brackets say what the kernel made; a path is shown only when its guest path is known.
+    fn shown(&self, target: &Target) -> Shown {
         let plain = self.name.strip_suffix(DELETED).unwrap_or(self.name);
+        let is_deleted = plain.len() < self.name.len();
+        let bare = |name: &[u8]| Shown { name: name.to_vec(), file: None };
         match self.name {
-            b"" => (Vec::new(), false),
-            [b'[', ..] => (self.name.to_vec(), false),
-            _ if plain == LOADER => (b"[palisade]".to_vec(), false),
+            [] | [b'[', ..] => bare(self.name),
+            _ if plain == LOADER => bare(b"[palisade]"),
             // A shared anonymous mapping.
-            _ if plain == b"/dev/zero" && plain.len() < self.name.len() => (self.name.to_vec(), true),
+            _ if plain == b"/dev/zero" && is_deleted => {
+                Shown { name: self.name.to_vec(), file: Some(self.hosts()) }
+            }
             _ if let Some(label) = MemFile::label_of(plain) => {
-                let path = target.process.kernel.mapped_files.path(label);
                 let root = target.process.fs.lock().root.clone();
-                path.map_or((Vec::new(), false), |path| (path.display(&root), true))
+                let path = target.process.kernel.mapped_files.path(label);
+                path.map_or_else(Shown::default, |path| Shown::of_path(path.display(&root), &path))
             }
             _ => match target.proc.options.hooks.mapped_name(plain) {
                 Some(mut name) => {
-                    if plain.len() < self.name.len() && !plain.starts_with(b"/memfd:") {
+                    let file = self.file_at(target, &name);
+                    if is_deleted && !plain.starts_with(b"/memfd:") {
                         name.extend_from_slice(DELETED);
                     }
-                    (name, true)
+                    Shown { name, file: Some(file) }
                 }
-                None => (Vec::new(), false),
+                None => Shown::default(),
             },
         }
+    }
+
+    /// Device and inode as the host says them.
+    fn hosts(&self) -> (u64, u64) {
+        let hex =
+            |word: &[u8]| std::str::from_utf8(word).ok().and_then(|word| u32::from_str_radix(word, 16).ok());
+        let mut numbers = self.device.split(|&b| b == b':').map(|word| hex(word).unwrap_or(0));
+        let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        (makedev(major, minor), host::number(self.inode).unwrap_or(0))
+    }
+
+    /// The filesystem of the guest that shows a host file keeps its inode number, but has a device number of its
+    /// own: lsof(8) compares it with stat(2)'s. Where another file has that name by now, the host's is shown.
+    fn file_at(&self, target: &Target, name: &[u8]) -> (u64, u64) {
+        let hosts = self.hosts();
+        let found = target.process.any_task().and_then(|task| {
+            let path = task.with_walk(|walk| walk.resolve(None, name, WalkFlags::empty())).ok()?;
+            path.inode().metadata().ok()
+        });
+        found.filter(|found| found.ino == hosts.1).map_or(hosts, |found| (found.dev, found.ino))
     }
 }

@@ -9,6 +9,7 @@ mod fd;
 mod fdinfo;
 mod ids;
 mod links;
+mod mem;
 mod memory;
 mod mounts;
 mod namespaces;
@@ -50,22 +51,19 @@ impl Subject {
     /// What it is about; ESRCH when it is gone.
     fn target(&self) -> SysResult<Target> {
         let process = self.process.upgrade().ok_or(Errno::ESRCH)?;
-        let known = self.proc.kernel.process(self.pid);
+        let known = self.proc.kernel.process_or_zombie(self.pid);
         if !known.is_some_and(|known| Arc::ptr_eq(&known, &process)) {
             return Err(Errno::ESRCH);
         }
         let task = match self.tid {
             None => None,
-            Some(tid) => {
-                let tasks = process.tasks();
-                Some(tasks.into_iter().find(|task| task.guest_tid == tid).ok_or(Errno::ESRCH)?)
-            }
+            Some(tid) => Some(self.proc.kernel.thread_of(&process, tid)?),
         };
         Ok(Target { proc: Arc::clone(&self.proc), process, task })
     }
 }
 
-/// A process, or one of its threads, that lives.
+/// A process, or one of its threads, that lives or has not been waited for.
 pub(super) struct Target {
     proc: Arc<Proc>,
     process: Arc<Process>,
@@ -93,8 +91,7 @@ impl Target {
 
     /// Its name, without NULs.
     fn comm(&self) -> Vec<u8> {
-        let task = self.task.clone().or_else(|| self.process.any_task());
-        let comm = task.map_or([0; 16], |task| task.comm());
+        let comm = self.task.as_ref().map_or_else(|| self.process.comm(), |task| task.comm());
         comm.into_iter().take_while(|&b| b != 0).collect()
     }
 
@@ -151,7 +148,9 @@ impl PidDir {
     /// The directory of process `pid`, the same one while the process lives. ENOENT without one. A
     /// thread's id leads to its process's directory under the thread's name, as on Linux.
     pub(super) fn of(proc: &Arc<Proc>, pid: i32) -> SysResult<Arc<dyn Inode>> {
-        let Some(process) = proc.kernel.process(pid) else { return Self::of_hidden_thread(proc, pid) };
+        let Some(process) = proc.kernel.process_or_zombie(pid) else {
+            return Self::of_hidden_thread(proc, pid);
+        };
         let mut dirs = proc.dirs.lock();
         if let Some(dir) = dirs.get(&pid).and_then(Weak::upgrade)
             && std::ptr::eq(dir.subject.process.as_ptr(), Arc::as_ptr(&process))
@@ -250,7 +249,7 @@ type Follow = fn(&Target, &dyn Caller) -> SysResult<kernel_vfs::inode::LinkTarge
 impl Node {
     fn kind(&self) -> FileKind {
         match self {
-            Self::Text(_) | Self::Private(_) | Self::Setting(..) | Self::UserNamespace(_) => {
+            Self::Text(_) | Self::Memory | Self::Private(_) | Self::Setting(..) | Self::UserNamespace(_) => {
                 FileKind::Regular
             }
             Self::Link(_) => FileKind::Symlink,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use abi_linux::SysResult;
+use abi_linux::fs::device_numbers;
 use kernel_base::caller::Caller;
 use kernel_vfs::dentry::Dentry;
 use kernel_vfs::mount::{Mount, MountFlags};
@@ -121,17 +122,10 @@ fn path_in_filesystem(dentry: &Arc<Dentry>) -> Vec<u8> {
     if path.is_empty() { b"/".to_vec() } else { path }
 }
 
-/// Major and minor of stat(2)'s device number (makedev(3)).
-fn device(dev: u64) -> (u64, u64) {
-    let major = dev >> 8 & 0xfff | dev >> 32 & !0xfff;
-    let minor = dev & 0xff | dev >> 12 & 0xffff_ff00;
-    (major, minor)
-}
-
 pub(super) fn mountinfo(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     for Seen { mount, point } in seen(target) {
         let parent = mount.place().map_or(mount.id(), |(parent, _)| parent.id());
-        let (major, minor) = device(mount.superblock().dev());
+        let (major, minor) = device_numbers(mount.superblock().dev());
         text!(out, "{} {parent} {major}:{minor} ", mount.id());
         escaped(out, &path_in_filesystem(mount.root()), SEPARATORS);
         out.push(b' ');

@@ -77,10 +77,16 @@ pub(super) fn wchan(_target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> S
     Ok(())
 }
 
+/// The call that a thread waits in, or "running" (fs/proc/base.c proc_pid_syscall).
+pub(super) fn syscall(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    out.append(&mut target.host_file(ProcFile::Syscall)?);
+    Ok(())
+}
+
 /// The heading alone: the rest is the host scheduler's debugging.
 pub(super) fn sched(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     out.extend_from_slice(&target.comm());
-    text!(out, " ({}, #threads: {})\n", target.id(), target.process.tasks().len());
+    text!(out, " ({}, #threads: {})\n", target.id(), super::task::threads(target).len());
     text!(out, "{}\n", "-".repeat(67));
     Ok(())
 }

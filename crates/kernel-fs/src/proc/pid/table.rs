@@ -7,7 +7,7 @@ use kernel_base::caller::Caller;
 use kernel_base::user_ns::IdKind;
 use kernel_vfs::inode::Inode;
 
-use super::{Follow, MakeDir, Show, Store, Subject, fd, fdinfo, ids, links, memory, mounts, namespaces};
+use super::{Follow, MakeDir, Show, Store, Subject, fd, fdinfo, ids, links, mem, memory, mounts, namespaces};
 use super::{settings, stat, status, task};
 use crate::pseudo::{Content, Id, PseudoFile, PseudoLink};
 
@@ -32,6 +32,8 @@ pub(super) enum Node {
     /// A file of the process's user namespace, whose opener's rights count.
     UserNamespace(ids::Kind),
     Link(Follow),
+    /// The process's memory.
+    Memory,
     Dir(MakeDir),
 }
 
@@ -66,6 +68,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry("stat", 0o444, Scope::Both, Node::Text(stat::stat)),
     entry("statm", 0o444, Scope::Both, Node::Text(stat::statm)),
     entry("maps", 0o444, Scope::Both, Node::Private(memory::maps)),
+    entry("mem", 0o600, Scope::Both, Node::Memory),
     entry("smaps", 0o444, Scope::Both, Node::Private(memory::smaps)),
     entry("smaps_rollup", 0o444, Scope::Process, Node::Private(memory::smaps_rollup)),
     entry("cwd", 0o777, Scope::Both, Node::Link(links::cwd)),
@@ -79,15 +82,28 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry("cpuset", 0o444, Scope::Both, Node::Text(settings::slash)),
     entry("cgroup", 0o444, Scope::Both, Node::Text(settings::cgroup)),
     entry("oom_score", 0o444, Scope::Both, Node::Text(settings::oom_score)),
-    entry("oom_score_adj", 0o644, Scope::Both, Node::Setting(settings::oom_adj, settings::set_oom_adj)),
-    entry("loginuid", 0o644, Scope::Both, Node::Setting(settings::unset_id, settings::refused)),
-    entry("sessionid", 0o444, Scope::Both, Node::Text(settings::unset_id)),
-    entry("coredump_filter", 0o644, Scope::Process, Node::Setting(settings::core_filter, settings::refused)),
+    entry(
+        "oom_score_adj",
+        0o644,
+        Scope::Both,
+        Node::Setting(settings::oom_score_adj, settings::set_oom_score_adj),
+    ),
+    entry("oom_adj", 0o644, Scope::Both, Node::Setting(settings::oom_adj, settings::set_oom_adj)),
+    entry("loginuid", 0o644, Scope::Both, Node::Setting(settings::login_uid, settings::set_login_uid)),
+    entry("sessionid", 0o444, Scope::Both, Node::Text(settings::session_id)),
+    entry(
+        "coredump_filter",
+        0o644,
+        Scope::Process,
+        Node::Setting(settings::core_filter, settings::set_core_filter),
+    ),
     entry("io", 0o400, Scope::Both, Node::Private(stat::io)),
     entry("uid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::User))),
     entry("gid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::Group))),
     entry("projid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::Project))),
     entry("setgroups", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Setgroups)),
+    entry("timens_offsets", 0o444, Scope::Process, Node::Text(settings::time_offsets)),
+    entry("syscall", 0o400, Scope::Both, Node::Private(stat::syscall)),
     entry("timers", 0o444, Scope::Process, Node::Text(settings::empty)),
     entry("timerslack_ns", 0o666, Scope::Process, Node::Setting(settings::timer_slack, settings::refused)),
     entry("children", 0o444, Scope::Thread, Node::Text(task::children)),
@@ -98,6 +114,7 @@ impl Entry {
     pub(super) fn inode(&'static self, subject: &Subject, id: Id, parent: u64) -> SysResult<Arc<dyn Inode>> {
         match self.node {
             Node::Dir(make) => make(subject, id, parent),
+            Node::Memory => Ok(mem::MemoryInode::new(subject, id)),
             Node::Link(follow) => {
                 let subject = subject.clone();
                 Ok(PseudoLink::new(id, move |who| {

@@ -1,4 +1,4 @@
-//! task/: the threads of a process that have been seen.
+//! task/: the threads of a process. Those that have made no call yet are introduced when they are asked for.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Inode for TaskDir {
     }
     /// Programs count threads by the number of links.
     fn metadata(&self) -> SysResult<Metadata> {
-        let threads = self.subject.target().map_or(0, |target| target.process.tasks().len());
+        let threads = self.subject.target().map_or(0, |target| threads(&target).len());
         let nlink = u32::try_from(threads).unwrap_or(u32::MAX).saturating_add(2);
         Ok(self.id.metadata(FileKind::Directory, nlink))
     }
@@ -49,7 +49,7 @@ impl Inode for TaskDir {
         let (subject, ino) = (self.subject.clone(), self.id.ino);
         Ok(DirOps::open(ino, self.parent, move |_| {
             let target = subject.target().map_err(|_| Errno::ENOENT)?;
-            let mut tids: Vec<i32> = target.process.tasks().iter().map(|task| task.guest_tid).collect();
+            let mut tids = threads(&target);
             tids.sort_unstable();
             let listed = |tid: i32| {
                 let name = tid.to_string().into_bytes();
@@ -59,6 +59,16 @@ impl Inode for TaskDir {
             Ok(tids.into_iter().map(listed).collect())
         }))
     }
+}
+
+/// The threads' ids. A zombie has its leader alone.
+pub(super) fn threads(target: &Target) -> Vec<i32> {
+    let process = &target.process;
+    if process.has_exited() {
+        return vec![process.pid];
+    }
+    target.proc.kernel.find_new_threads(process);
+    process.tasks().iter().map(|task| task.guest_tid).collect()
 }
 
 /// The children of a process; all are said to be its leader's.

@@ -54,5 +54,6 @@ guests! {
     threads = "guest_threads";
     storms = "guest_storms";
     credentials = "guest_credentials";
+    seccomp = "guest_seccomp";
     identity_and_system = "guest_ids";
 }

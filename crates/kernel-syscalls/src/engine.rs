@@ -20,6 +20,7 @@ use platform_api::{HostTid, KernelEvents, Reply, Restart, SignalTarget, Syscall,
 use crate::cx::{Cx, Outcome};
 use crate::dispatch::{dispatch, dispatch_blocking};
 use crate::gate::restart_of;
+use crate::process::seccomp;
 
 /// Told of every call and its answer (`--strace`). Must not block for long.
 pub trait Trace: Send + Sync {
@@ -111,6 +112,13 @@ where
         if let Some(task) = self.task(&call) {
             let cx = Cx { task, call };
             current::set(cx.task.tid);
+            if cx.task.has_seccomp()
+                && let Some(refusal) = seccomp::refusal(&cx)
+            {
+                self.shared.finish(&cx, refusal);
+                self.executor.drain();
+                return;
+            }
             match catch_unwind(AssertUnwindSafe(|| dispatch(&cx))) {
                 Ok(Some(result)) => self.shared.finish(&cx, result),
                 Ok(None) => {

@@ -18,6 +18,7 @@ use crate::fd_table::FdTable;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::process::{Birth, FsState, Process};
+use crate::seccomp::Mode;
 use crate::settings::Settings;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
@@ -30,6 +31,7 @@ pub struct ForkSnapshot {
     pub files: FdTable,
     pub fs: Arc<FsState>,
     pub credentials: Arc<Credentials>,
+    pub(crate) seccomp: Mode,
     pub limits: Limits,
     pub image: Arc<Image>,
     pub pgid: i32,
@@ -62,6 +64,7 @@ impl ForkSnapshot {
             files: process.files.duplicate(),
             fs: Arc::clone(&process.fs.lock()),
             credentials: task.credentials(),
+            seccomp: task.seccomp(),
             limits: process.limits.duplicate(),
             image: Arc::clone(&process.image.read()),
             pgid: process.pgid(),
@@ -84,6 +87,7 @@ impl ForkSnapshot {
             files,
             fs: Arc::new(fs),
             credentials: Arc::new(credentials),
+            seccomp: Mode::Disabled,
             limits,
             image: Arc::new(Image::default()),
             pgid: 1,

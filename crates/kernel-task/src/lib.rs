@@ -25,6 +25,7 @@ pub mod machine;
 pub mod mapped;
 pub mod posix_timer;
 pub mod process;
+pub mod seccomp;
 pub mod settings;
 pub mod signal_actions;
 pub mod signals;

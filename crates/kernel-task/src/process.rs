@@ -16,6 +16,7 @@ use crate::itimer::RealTimer;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::posix_timer::PosixTimers;
+use crate::seccomp::Mode;
 use crate::settings::Settings;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
@@ -46,6 +47,7 @@ pub struct Process {
     pub(crate) credentials: CredentialSlot,
     /// Those of threads that have made no call yet.
     pub(crate) newborn_credentials: RwLock<Arc<Credentials>>,
+    pub(crate) newborn_seccomp: Mutex<Mode>,
     /// Resource limits.
     pub limits: Limits,
     /// The running program.
@@ -115,6 +117,7 @@ impl Process {
             pid: birth.pid,
             files: from.files,
             fs: Mutex::new(from.fs),
+            newborn_seccomp: Mutex::new(from.seccomp),
             newborn_credentials: RwLock::new(Arc::clone(&from.credentials)),
             credentials: Arc::new(RwLock::new(from.credentials)),
             limits: from.limits,

@@ -16,6 +16,7 @@ use crate::dead::WaitedFor;
 use crate::fork::ForkSnapshot;
 use crate::kernel::Kernel;
 use crate::process::Process;
+use crate::seccomp::Mode;
 use crate::thread_credentials::CredentialSlot;
 
 /// The mask that ppoll(2) and its like put in place of the thread's own while they wait. The host knows
@@ -37,6 +38,9 @@ pub struct Task {
     /// Its thread group.
     pub process: Arc<Process>,
     pub(crate) credentials: CredentialSlot,
+    pub(crate) seccomp: Mutex<Mode>,
+    /// Whether `seccomp` says anything: looked at for each call.
+    pub(crate) has_seccomp: AtomicBool,
     /// A fork of this thread whose child has not been seen yet.
     pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
     comm: Mutex<[u8; 16]>,
@@ -53,8 +57,11 @@ pub struct Task {
 
 impl Task {
     pub(crate) fn new(tid: HostTid, guest_tid: i32, process: Arc<Process>, comm: [u8; 16]) -> Arc<Self> {
+        let seccomp = process.newborn_seccomp.lock().clone();
         Arc::new(Self {
             credentials: process.slot_of(guest_tid),
+            has_seccomp: AtomicBool::new(seccomp.number() != 0),
+            seccomp: Mutex::new(seccomp),
             tid,
             guest_tid,
             process,

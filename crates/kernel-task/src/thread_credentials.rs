@@ -38,6 +38,7 @@ impl Task {
     /// Called when this thread is about to make another.
     pub fn prepare_thread(&self) {
         *self.process.newborn_credentials.write() = self.credentials();
+        *self.process.newborn_seccomp.lock() = self.seccomp();
     }
 
     /// Replaces this thread's credentials by what `rule` makes of them, as one step; a refusal changes nothing.

@@ -9,8 +9,8 @@ use abi_linux::raw::prctl::{
     PR_GET_KEEPCAPS, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS,
     PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TIMERSLACK, PR_GET_TIMING, PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER,
-    PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING,
-    PR_SET_VMA,
+    PR_SET_SECCOMP, PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK,
+    PR_SET_TIMING, PR_SET_VMA,
 };
 use abi_linux::signal::NSIG;
 use abi_linux::{Errno, SysResult};
@@ -48,7 +48,9 @@ pub(crate) fn sys_prctl(cx: &Cx, op: i32, arg2: u64, arg3: u64, arg4: u64, arg5:
             Ok(Outcome::Continue)
         }
         // Names of mappings are a debugging aid.
-        PR_SET_VMA | PR_SET_PTRACER | PR_GET_SECCOMP | PR_GET_TIMING => Ok(Outcome::Value(0)),
+        PR_GET_SECCOMP => Ok(cx.seccomp().number().into()),
+        PR_SET_SECCOMP => super::seccomp::set_mode(cx, arg2, arg3),
+        PR_SET_VMA | PR_SET_PTRACER | PR_GET_TIMING => Ok(Outcome::Value(0)),
         PR_SET_TIMING if arg2 == 0 => Ok(Outcome::Value(0)),
         PR_GET_SPECULATION_CTRL | PR_SET_SPECULATION_CTRL => Err(Errno::ENODEV),
         _ => capabilities(cx, op, rest),

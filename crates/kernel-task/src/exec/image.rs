@@ -11,6 +11,7 @@ use kernel_vfs::path::Path;
 use platform_api::ProcFile;
 
 use crate::process::Process;
+use crate::seccomp::Mode;
 use crate::signal_actions::SignalPage;
 use crate::task::Task;
 use crate::thread_credentials::gains;
@@ -70,6 +71,7 @@ pub struct PendingExec {
     pub(super) exe: Path,
     pub(super) argv_prefix: Vec<Vec<u8>>,
     pub(super) credentials: Credentials,
+    pub(super) seccomp: Mode,
     pub(super) comm: [u8; 16],
 }
 
@@ -201,6 +203,8 @@ impl Task {
         let is_users = new.euid == new.ruid && new.egid == new.rgid && !gains(&old, new);
         process.dumpable.store(u32::from(is_users), Ordering::Relaxed);
         process.set_credentials(exec.credentials.clone());
+        // The leader's place is taken by the thread that executes.
+        self.set_seccomp(exec.seccomp.clone());
         process.did_exec.store(true, Ordering::Relaxed);
         self.set_comm(&exec.comm);
         let (exe, argv_prefix) = (Some(exec.exe.clone()), exec.argv_prefix.clone());
@@ -237,6 +241,11 @@ impl Task {
 }
 
 impl Process {
+    /// Whether an exec was begun, and its program does not run yet.
+    pub(crate) fn is_changing_image(&self) -> bool {
+        !matches!(*self.exec.lock(), ExecState::None)
+    }
+
     /// Whether the loader is at work in this process.
     #[must_use]
     pub fn is_loading(&self) -> bool {

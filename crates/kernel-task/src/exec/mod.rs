@@ -159,6 +159,7 @@ impl Task {
             exe: exe.path,
             argv_prefix,
             credentials,
+            seccomp: self.seccomp(),
             comm,
         })
     }

@@ -28,6 +28,7 @@ use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::cred::{Cap, Credentials};
+use kernel_task::seccomp::Mode;
 use kernel_task::{Process, Task};
 use kernel_vfs::file::{File, FileOps};
 use kernel_vfs::inode::{FileKind, Inode, Metadata};
@@ -82,6 +83,11 @@ impl Target {
 
     fn credentials(&self) -> Arc<Credentials> {
         self.task.as_ref().map_or_else(|| self.process.credentials(), |task| task.credentials())
+    }
+
+    fn seccomp(&self) -> Mode {
+        let task = self.task.clone().or_else(|| self.process.any_task());
+        task.map(|task| task.seccomp()).unwrap_or_default()
     }
 
     /// The host's file about it, at most a mebibyte.

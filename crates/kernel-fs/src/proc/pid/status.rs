@@ -67,8 +67,6 @@ fn show_credential(its: &Credentials, reader: &UserNamespace, key: &[u8], out: &
         b"CapBnd" => text!(out, "{:016x}", its.bounding.0),
         b"CapAmb" => text!(out, "{:016x}", its.ambient.0),
         b"NoNewPrivs" => text!(out, "{}", u8::from(its.no_new_privs)),
-        // The filter that the host shows is the sandbox's own.
-        b"Seccomp" | b"Seccomp_filters" => text!(out, "0"),
         _ => return false,
     }
     true
@@ -87,6 +85,9 @@ fn show_other(target: &Target, who: &dyn Caller, key: &[u8], value: &[u8], out: 
                 _ => out.extend_from_slice(value),
             }
         }
+        // Those that the host shows are the sandbox's own as well.
+        b"Seccomp" => text!(out, "{}", target.seccomp().number()),
+        b"Seccomp_filters" => text!(out, "{}", target.seccomp().filters()),
         b"FDSize" => {
             let highest = target.process.files.list().last().map_or(0, |(fd, _)| fd.0.unsigned_abs());
             text!(out, "{}", (highest + 1).next_power_of_two().max(64));

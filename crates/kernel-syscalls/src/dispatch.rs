@@ -300,7 +300,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         314 => crate::stub::counted(cx, Errno::EPERM), // sched_setattr
         315 => crate::stub::counted(cx, Errno::ENOSYS), // sched_getattr
         316 => ret(crate::path::links::sys_renameat2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // renameat2
-        317 => crate::stub::counted(cx, Errno::ENOSYS), // seccomp
+        317 => ret(crate::process::seccomp::sys_seccomp(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // seccomp
         318 => ret(crate::system::sys_getrandom(cx, r(a[0]), r(a[1]), r(a[2]))), // getrandom
         319 => ret(crate::mem::memfd::sys_memfd_create(cx, r(a[0]), r(a[1]))), // memfd_create
         320 => crate::stub::counted(cx, Errno::EPERM), // kexec_file_load

@@ -256,14 +256,11 @@ fn exec_needs_no_other_call_than_its_own() {
     answer(&calls, libc::SECCOMP_RET_KILL_PROCESS);
     let output = Command::new("echo").arg("here").output().expect("echo runs");
     assert_eq!(output.stdout, b"here\n");
-    assert_eq!(
-        in_child(|| {
-            let _ = raw!(SYS_execveat, 63, c"".as_ptr(), 0, 0, libc::AT_EMPTY_PATH);
-            0
-        }) & 0x7f
-            != 0,
-        true
-    );
+    let by_hand = in_child(|| {
+        let _ = raw!(SYS_execveat, 63, c"".as_ptr(), 0, 0, libc::AT_EMPTY_PATH);
+        0
+    });
+    assert!(by_hand > 128);
 }
 
 fn filter_can_forbid_what_installed_it() {

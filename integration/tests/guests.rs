@@ -56,4 +56,6 @@ guests! {
     credentials = "guest_credentials";
     seccomp = "guest_seccomp";
     identity_and_system = "guest_ids";
+    proc_files = "guest_proc";
+    machine_files_and_devices = "guest_machine";
 }

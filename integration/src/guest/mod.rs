@@ -7,6 +7,7 @@ pub mod fd;
 pub mod raw;
 pub mod scratch;
 pub mod signal;
+pub mod text;
 
 use std::env;
 use std::os::unix::process::ExitStatusExt;

@@ -179,8 +179,9 @@ impl Inode for OverlayInode {
         let layers = self.layers.read();
         let inode = layers.upper.as_ref().or(layers.lower.as_ref()).ok_or(Errno::ESTALE)?;
         let mut metadata = inode.metadata()?;
-        if self.kind == FileKind::Directory {
-            // As overlayfs: a merged directory's links are not counted.
+        let is_merged = layers.upper.is_some() && layers.lower.is_some();
+        if self.kind == FileKind::Directory && is_merged {
+            // fs/overlayfs/inode.c ovl_getattr: a merged directory's links are not counted.
             metadata.nlink = metadata.nlink.min(1);
         }
         metadata.dev = self.shared.dev;

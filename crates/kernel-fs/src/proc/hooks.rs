@@ -105,8 +105,8 @@ pub struct ProcOptions {
 impl Default for ProcOptions {
     fn default() -> Self {
         Self {
-            release: "6.18.0-palisade".to_owned(),
-            version: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
+            release: kernel_task::kernel::RELEASE.to_owned(),
+            version: kernel_task::kernel::VERSION.to_owned(),
             hooks: Arc::new(NoHooks),
         }
     }

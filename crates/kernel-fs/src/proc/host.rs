@@ -22,8 +22,8 @@ pub(crate) fn thread_file(kernel: &Kernel, tid: HostTid, file: ProcFile) -> SysR
 
 /// The lines of a text, without their ends and without an empty last one.
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    text.split(|&b| b == b'\n')
+    let whole = text.strip_suffix(b"\n").unwrap_or(text);
+    whole.split(|&b| b == b'\n').filter(|_| !text.is_empty())
 }
 
 /// The words of a line.

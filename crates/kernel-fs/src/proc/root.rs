@@ -11,7 +11,7 @@ use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_vfs::file::FileOps;
-use kernel_vfs::inode::{FileKind, Inode, LinkTarget, Metadata};
+use kernel_vfs::inode::{FileKind, Inode, LinkTarget, Metadata, NewNode};
 
 use super::pid::PidDir;
 use super::{Proc, add_rows, fixed, machine, sysctl};
@@ -76,6 +76,11 @@ impl Inode for Root {
         let pid = id_of(name).ok_or(Errno::ENOENT)?;
         let dir = PidDir::of(&self.proc, pid)?;
         Ok(dir)
+    }
+    /// A name that isn't there is no place for a new file either: Linux's lookup already fails, where other
+    /// filesystems answer a negative dentry (proc_root_lookup).
+    fn create(&self, _name: &[u8], _node: &NewNode<'_>) -> SysResult<Arc<dyn Inode>> {
+        Err(Errno::ENOENT)
     }
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let proc = Arc::clone(&self.proc);

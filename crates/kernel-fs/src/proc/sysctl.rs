@@ -1,4 +1,6 @@
-//! /proc/sys (proc_sys(5)): fixed values, and the container's names.
+//! /proc/sys (proc_sys(5)): the container's names, numbers with an effect, and values that are kept.
+
+mod stored;
 
 use std::sync::Arc;
 
@@ -9,7 +11,8 @@ use kernel_base::tunable::Tunable;
 use kernel_task::Kernel;
 
 use super::{Proc, Row, row};
-use crate::pseudo::{Content, TreeBuilder, text};
+use crate::pseudo::{Content, Fixed, TreeBuilder, text};
+use stored::Stored;
 
 /// Longest host or domain name (__NEW_UTS_LEN).
 const UTS_LEN: usize = 64;
@@ -24,8 +27,8 @@ pub(super) static FILES: &[Row] = &[
     row("sys/kernel/random/uuid", 0o444, fresh_uuid),
 ];
 
-/// Values that nobody can change: path below /proc/sys, permission bits, text. Writing those with a write
-/// bit answers EPERM.
+/// Values without an effect: path below /proc/sys, permission bits, text. Those with a write bit keep what is
+/// written.
 static VALUES: &[(&str, u32, &str)] = &[
     ("kernel/ostype", 0o444, "Linux"),
     ("kernel/arch", 0o444, "x86_64"),
@@ -108,6 +111,57 @@ static VALUES: &[(&str, u32, &str)] = &[
     ("fs/mqueue/msgsize_max", 0o644, "8192"),
     ("fs/mqueue/msgsize_default", 0o644, "8192"),
     ("fs/mqueue/queues_max", 0o644, "256"),
+    ("vm/admin_reserve_kbytes", 0o644, "8192"),
+    ("vm/compact_memory", 0o200, "0"),
+    ("vm/dirty_background_bytes", 0o644, "0"),
+    ("vm/dirty_bytes", 0o644, "0"),
+    ("vm/dirty_expire_centisecs", 0o644, "3000"),
+    ("vm/dirty_writeback_centisecs", 0o644, "500"),
+    ("vm/drop_caches", 0o200, "0"),
+    ("vm/extfrag_threshold", 0o644, "500"),
+    ("vm/hugetlb_shm_group", 0o644, "0"),
+    ("vm/laptop_mode", 0o644, "0"),
+    ("vm/lowmem_reserve_ratio", 0o644, "256\t256\t32\t0\t0"),
+    ("vm/memfd_noexec", 0o644, "0"),
+    ("vm/mmap_rnd_bits", 0o600, "28"),
+    ("vm/mmap_rnd_compat_bits", 0o600, "8"),
+    ("vm/nr_hugepages_mempolicy", 0o644, "0"),
+    ("vm/oom_dump_tasks", 0o644, "1"),
+    ("vm/stat_interval", 0o644, "1"),
+    ("vm/user_reserve_kbytes", 0o644, "131072"),
+    ("vm/watermark_boost_factor", 0o644, "15000"),
+    ("vm/watermark_scale_factor", 0o644, "10"),
+    ("dev/tty/ldisc_autoload", 0o644, "1"),
+    ("dev/tty/legacy_tiocsti", 0o644, "0"),
+    ("fs/dir-notify-enable", 0o644, "1"),
+    ("fs/fanotify/max_queued_events", 0o644, "16384"),
+    ("fs/fanotify/max_user_groups", 0o644, "128"),
+    ("fs/fanotify/max_user_marks", 0o644, "65536"),
+    ("fs/inode-state", 0o444, "0\t0\t0\t0\t0\t0\t0"),
+    ("kernel/acct", 0o644, "4\t2\t30"),
+    ("kernel/core_pipe_limit", 0o644, "0"),
+    ("kernel/ctrl-alt-del", 0o644, "0"),
+    ("kernel/keys/gc_delay", 0o644, "300"),
+    ("kernel/keys/maxbytes", 0o644, "20000"),
+    ("kernel/keys/root_maxbytes", 0o644, "25000000"),
+    ("kernel/keys/root_maxkeys", 0o644, "1000000"),
+    ("kernel/panic_on_warn", 0o644, "0"),
+    ("kernel/perf_event_max_sample_rate", 0o644, "100000"),
+    ("kernel/perf_event_mlock_kb", 0o644, "516"),
+    ("kernel/print-fatal-signals", 0o644, "0"),
+    ("kernel/printk_delay", 0o644, "0"),
+    ("kernel/printk_ratelimit", 0o644, "5"),
+    ("kernel/printk_ratelimit_burst", 0o644, "10"),
+    ("kernel/random/urandom_min_reseed_secs", 0o644, "60"),
+    ("kernel/random/write_wakeup_threshold", 0o644, "256"),
+    ("kernel/sched_rr_timeslice_ms", 0o644, "100"),
+    ("kernel/sysctl_writes_strict", 0o644, "1"),
+    ("kernel/timer_migration", 0o644, "1"),
+    ("net/core/busy_poll", 0o644, "0"),
+    ("net/core/busy_read", 0o644, "0"),
+    ("net/core/default_qdisc", 0o644, "pfifo_fast"),
+    ("net/core/dev_weight", 0o644, "64"),
+    ("net/core/netdev_budget", 0o644, "300"),
     ("net/core/somaxconn", 0o644, "4096"),
     ("net/core/rmem_default", 0o644, "212992"),
     ("net/core/rmem_max", 0o644, "212992"),
@@ -168,10 +222,13 @@ pub(super) fn add(tree: &mut TreeBuilder, kernel: &Arc<Kernel>) {
         tree.file(&format!("sys/{path}"), 0o644, number);
     }
     for (path, mode, value) in VALUES {
-        let content: Arc<dyn Content> = Arc::new(crate::pseudo::Fixed(format!("{value}\n").into_bytes()));
+        let content: Arc<dyn Content> = match mode & 0o222 {
+            0 => Arc::new(Fixed(format!("{value}\n").into_bytes())),
+            _ => Arc::new(Stored::new(path, value)),
+        };
         tree.file(&format!("sys/{path}"), *mode, content);
     }
-    for empty in ["sys/abi", "sys/debug", "sys/dev", "sys/user"] {
+    for empty in ["sys/abi", "sys/debug", "sys/user"] {
         tree.directory(empty);
     }
 }

@@ -275,6 +275,8 @@ fn settings_take_what_they_may() {
     assert_eq!(read(&child, "/proc/self/oom_score_adj").as_deref(), Ok("500\n"));
     assert_eq!(write(&bed.task, "/proc/sys/kernel/hostname", b"other"), Err(Errno::EPERM));
     assert_eq!(write(&bed.task, "/proc/sys/kernel/ostype", b"x"), Err(Errno::EACCES));
+    assert_eq!(write(&bed.task, "/proc/sys/vm/swappiness", b"10\n"), Ok(3));
+    assert_eq!(read(&bed.task, "/proc/sys/vm/swappiness").as_deref(), Ok("10\n"));
     let mut credentials = (*bed.task.process.credentials()).clone();
     credentials.effective = CapSet::ALL;
     bed.task.process.set_credentials(credentials);

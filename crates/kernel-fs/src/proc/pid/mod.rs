@@ -31,7 +31,7 @@ use kernel_base::cred::{Cap, Credentials};
 use kernel_task::seccomp::Mode;
 use kernel_task::{Process, Task};
 use kernel_vfs::file::{File, FileOps};
-use kernel_vfs::inode::{FileKind, Inode, Metadata};
+use kernel_vfs::inode::{FileKind, Inode, Metadata, NewNode};
 use platform_api::{HostTid, ProcFile};
 
 use super::{Proc, host};
@@ -227,6 +227,10 @@ impl Inode for PidDir {
         let target = self.subject.target().map_err(|_| Errno::ENOENT)?;
         let id = target.file_id(child_ino(self.ino, name), entry.mode, entry.node.kind());
         entry.inode(&self.subject, id, self.ino)
+    }
+    /// As at the root.
+    fn create(&self, _name: &[u8], _node: &NewNode<'_>) -> SysResult<Arc<dyn Inode>> {
+        Err(Errno::ENOENT)
     }
     fn open(&self, _flags: OpenFlags, _who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let (subject, scope, ino) = (self.subject.clone(), self.scope(), self.ino);

@@ -120,6 +120,10 @@ impl Entry {
                 Ok(PseudoLink::new(id, move |who| {
                     let target = subject.target().map_err(|_| Errno::ENOENT)?;
                     target.check_inspect(who)?;
+                    // A zombie is nowhere and runs nothing.
+                    if target.process.has_exited() {
+                        return Err(Errno::ENOENT);
+                    }
                     follow(&target, who)
                 }))
             }

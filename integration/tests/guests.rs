@@ -56,6 +56,7 @@ guests! {
     credentials = "guest_credentials";
     seccomp = "guest_seccomp";
     identity_and_system = "guest_ids";
+    terminals = "guest_tty";
     proc_files = "guest_proc";
     machine_files_and_devices = "guest_machine";
 }

@@ -57,9 +57,11 @@ pub fn job_control_blocks(ops: &dyn FileOps, who: &dyn Caller, operation: Operat
 }
 
 /// ioctl(TIOCGPTPEER) on a master: the slave, to be installed as a new fd by the system call layer, which
-/// finds its inode in devpts by the number. ENOTTY for other files.
+/// finds its inode in devpts by the number. EIO for a slave (ptm_open_peer), ENOTTY for other files.
 pub fn open_peer(ops: &dyn FileOps, flags: OpenFlags, who: &dyn Caller) -> SysResult<(u32, Arc<SlaveFile>)> {
-    let master = ops.as_any().downcast_ref::<MasterFile>().ok_or(Errno::ENOTTY)?;
+    let is_slave = ops.as_any().is::<SlaveFile>();
+    let other = if is_slave { Errno::EIO } else { Errno::ENOTTY };
+    let master = ops.as_any().downcast_ref::<MasterFile>().ok_or(other)?;
     Ok((master.pty().index(), master.pty().open_slave(flags, who)?))
 }
 

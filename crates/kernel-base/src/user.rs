@@ -241,6 +241,11 @@ impl Pieces {
         self.total
     }
 
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Range> {
+        self.pieces.iter()
+    }
+
     /// The first piece.
     #[must_use]
     pub fn first(&self) -> Option<Range> {

@@ -1,5 +1,7 @@
 //! The machine and the container as a whole: uname, sysinfo, host names, random bytes.
 
+pub(crate) mod security;
+
 use std::sync::atomic::Ordering;
 
 use abi_linux::process::{Sysinfo, UTS_LEN, Utsname};

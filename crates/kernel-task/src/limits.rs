@@ -64,10 +64,10 @@ impl Resource {
     }
 
     /// Whether the host enforces it on the guest's process: its own memory and time. (Not RLIMIT_CORE:
-    /// guests leave no core files.)
+    /// guests leave no core files. RLIMIT_NICE and RLIMIT_RTPRIO stay 0 there.)
     #[must_use]
     pub fn is_hosts(self) -> bool {
-        matches!(self, Self::Cpu | Self::Data | Self::Stack | Self::As)
+        matches!(self, Self::Cpu | Self::Data | Self::Stack | Self::As | Self::Memlock)
     }
 }
 

@@ -87,10 +87,6 @@ pub struct Process {
     pub dumpable: AtomicU32,
     /// personality(2): kept, without effect.
     pub personality: AtomicU32,
-    /// setpriority(2): kept, without effect.
-    pub nice: AtomicI32,
-    /// sched_setscheduler(2): kept, without effect.
-    pub policy: AtomicI32,
     /// What /proc takes.
     pub settings: Settings,
     /// PR_SET_PDEATHSIG of the container's first process, whose real one ends the sandbox.
@@ -141,8 +137,6 @@ impl Process {
             did_exec: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
             personality: AtomicU32::new(from.personality),
-            nice: AtomicI32::new(from.nice),
-            policy: AtomicI32::new(from.policy),
             settings: from.settings,
             death_signal: AtomicI32::new(0),
             start_ns: birth.start_ns,

@@ -29,6 +29,13 @@ pub struct WaitMask {
     pub at: u64,
 }
 
+/// What set_mempolicy(2) was told: mode with flags, and nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    pub mode: i32,
+    pub nodes: u64,
+}
+
 /// One guest thread. All host ids are the supervisor's view, all others the guest's.
 pub struct Task {
     /// Host thread id.
@@ -45,6 +52,7 @@ pub struct Task {
     pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
     comm: Mutex<[u8; 16]>,
     progress: AtomicI64,
+    memory_policy: Mutex<MemoryPolicy>,
     /// Of the call that it waits in.
     wait_mask: Mutex<Option<WaitMask>>,
     /// Whether `signalled` or `waited` holds something: looked at for each call.
@@ -68,6 +76,7 @@ impl Task {
             pending_fork: Mutex::new(None),
             comm: Mutex::new(comm),
             progress: AtomicI64::new(0),
+            memory_policy: Mutex::default(),
             wait_mask: Mutex::new(None),
             recheck: AtomicBool::new(false),
             signalled: Mutex::default(),
@@ -112,6 +121,17 @@ impl Task {
 
     pub(crate) fn take_progress(&self) -> i64 {
         self.progress.swap(0, Ordering::Relaxed)
+    }
+
+    /// Its memory policy, which nothing follows. (Children begin with the default one.)
+    #[must_use]
+    pub fn memory_policy(&self) -> MemoryPolicy {
+        *self.memory_policy.lock()
+    }
+
+    /// Sets it.
+    pub fn set_memory_policy(&self, policy: MemoryPolicy) {
+        *self.memory_policy.lock() = policy;
     }
 
     /// The signal mask of the wait that this thread is in, if it has one of its own.

@@ -269,6 +269,10 @@ impl Platform for FakePlatform {
         Ok(())
     }
 
+    fn set_nice(&self, _tid: HostTid, _nice: i32) -> SysResult<()> {
+        Ok(())
+    }
+
     fn set_limit(&self, _tgid: HostTid, _resource: u32, _soft: u64, _hard: u64) -> SysResult<()> {
         Ok(())
     }

@@ -271,6 +271,9 @@ pub trait Platform: Send + Sync {
     /// Sets a limit that the host enforces on a guest process (stack, address space, core, cpu, data).
     fn set_limit(&self, tgid: HostTid, resource: u32, soft: u64, hard: u64) -> SysResult<()>;
 
+    /// Sets a guest thread's nice value, as far as the host lets anybody.
+    fn set_nice(&self, tid: HostTid, nice: i32) -> SysResult<()>;
+
     /// A clock's time in nanoseconds.
     fn now_ns(&self, clock: Clock) -> u64;
 

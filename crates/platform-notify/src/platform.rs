@@ -278,6 +278,11 @@ impl Platform for NotifyPlatform {
         host_sys::child::set_limit_of(tgid, resource, soft, hard)
     }
 
+    fn set_nice(&self, tid: HostTid, nice: i32) -> SysResult<()> {
+        let thread = rustix::process::Pid::from_raw(tid).ok_or(Errno::ESRCH)?;
+        rustix::process::setpriority_process(Some(thread), nice).map_err(errno)
+    }
+
     fn now_ns(&self, clock: Clock) -> u64 {
         let id = match clock {
             Clock::Realtime => ClockId::Realtime,

@@ -5,6 +5,7 @@
 //! there. close(2) of that number closes it there, too.
 
 pub(crate) mod memfd;
+pub(crate) mod numa;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ pub(crate) mod kill;
 pub(crate) mod limits;
 pub(crate) mod pidfd;
 pub(crate) mod prctl;
+pub(crate) mod remote;
 pub(crate) mod seccomp;
 
 use abi_linux::{Errno, SysResult};

@@ -119,7 +119,7 @@ fn send(
 }
 
 /// ptrace_may_access with PTRACE_MODE_ATTACH_REALCREDS.
-fn may_attach(cx: &Cx, target: &Arc<Process>) -> bool {
+pub(crate) fn may_attach(cx: &Cx, target: &Arc<Process>) -> bool {
     let (own, its) = (cx.credentials(), target.credentials());
     let users = [its.euid, its.suid, its.ruid].iter().all(|&uid| uid == own.ruid);
     let groups = [its.egid, its.sgid, its.rgid].iter().all(|&gid| gid == own.rgid);

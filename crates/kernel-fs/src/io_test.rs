@@ -107,6 +107,9 @@ impl Platform for FakePlatform {
     fn read_host(&self, _file: HostFile, _limit: usize, _out: &mut Vec<u8>) -> SysResult<()> {
         Err(Errno::ENOENT)
     }
+    fn set_nice(&self, _tid: HostTid, _nice: i32) -> SysResult<()> {
+        Err(Errno::ENOSYS)
+    }
     fn set_limit(&self, _tgid: HostTid, _resource: u32, _soft: u64, _hard: u64) -> SysResult<()> {
         Ok(())
     }

@@ -65,7 +65,8 @@ fn change_group(cx: &Cx, pgid: i32) -> SysResult<Outcome> {
 /// The processes of a user, by the real id; 0 is the caller's.
 fn of_user(cx: &Cx, who: i32) -> SysResult<Vec<Arc<Process>>> {
     let creds = cx.credentials();
-    let uid = if who == 0 { creds.ruid } else { creds.user_ns.uid(who.cast_unsigned()).ok_or(Errno::ESRCH)? };
+    let uid =
+        if who == 0 { creds.ruid } else { creds.user_ns.uid(who.cast_unsigned()).ok_or(Errno::ESRCH)? };
     let mut all = cx.kernel().processes();
     all.retain(|process| process.credentials().ruid == uid);
     if all.is_empty() { Err(Errno::ESRCH) } else { Ok(all) }

@@ -62,9 +62,11 @@ fn nice_is_a_threads_own_and_inherited() {
     let other = thread::spawn(|| {
         set_nice(libc::PRIO_PROCESS, 0, 7).expect("setpriority");
         let grandchild = thread::spawn(|| priority(libc::PRIO_PROCESS, 0));
-        (priority(libc::PRIO_PROCESS, 0), grandchild.join().expect("join"), in_child(|| {
-            i32::from(priority(libc::PRIO_PROCESS, 0) != Ok(13))
-        }))
+        (
+            priority(libc::PRIO_PROCESS, 0),
+            grandchild.join().expect("join"),
+            in_child(|| i32::from(priority(libc::PRIO_PROCESS, 0) != Ok(13))),
+        )
     });
     assert_eq!(other.join().expect("join"), (Ok(13), Ok(13), 0));
     assert_eq!(priority(libc::PRIO_PROCESS, 0), Ok(20));
@@ -112,7 +114,10 @@ fn policies_round_trip() {
             assert_eq!(raw!(SYS_sched_getscheduler, 0), Ok(i64::from(policy)));
             let mut read = 9_i32;
             raw!(SYS_sched_getparam, 0, &raw mut read).expect("sched_getparam");
-            assert_eq!((read, in_child(|| raw!(SYS_sched_getscheduler, 0).map_or(99, |value| value as i32))), (0, policy));
+            assert_eq!(
+                (read, in_child(|| raw!(SYS_sched_getscheduler, 0).map_or(99, |value| value as i32))),
+                (0, policy)
+            );
             0
         });
         assert_eq!(status, 0);
@@ -220,7 +225,10 @@ fn usage(who: i32) -> i64 {
     // SAFETY: rusage is plain data.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     raw!(SYS_getrusage, who, &raw mut usage).expect("getrusage");
-    usage.ru_utime.tv_sec * 1_000_000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_sec * 1_000_000 + usage.ru_stime.tv_usec
+    usage.ru_utime.tv_sec * 1_000_000
+        + usage.ru_utime.tv_usec
+        + usage.ru_stime.tv_sec * 1_000_000
+        + usage.ru_stime.tv_usec
 }
 
 fn usage_of_thread_and_children() {
@@ -251,7 +259,8 @@ fn cpu_limit_raises_sigxcpu() {
 
 fn address_space_limit_fails_mmap() {
     limit(nix::sys::resource::Resource::RLIMIT_AS, 1 << 30, 1 << 30);
-    let map = |len: usize| raw!(SYS_mmap, 0, len, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+    let map =
+        |len: usize| raw!(SYS_mmap, 0, len, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
     assert_eq!(map(2 << 30), Err(Errno::ENOMEM));
     map(1 << 20).expect("mmap");
 }
@@ -356,7 +365,8 @@ fn kcmp_tells_same_files() {
     let number = |fd: &std::os::fd::OwnedFd| std::os::fd::AsRawFd::as_raw_fd(fd);
     let compare = |kind: i32, a: i32, b: i32| raw!(SYS_kcmp, me, me, kind, a, b);
     assert_eq!(compare(0, number(&reader), number(&same)), Ok(0));
-    let (less, more) = (compare(0, number(&reader), number(&writer)), compare(0, number(&writer), number(&reader)));
+    let (less, more) =
+        (compare(0, number(&reader), number(&writer)), compare(0, number(&writer), number(&reader)));
     assert!(matches!((less, more), (Ok(1), Ok(2)) | (Ok(2), Ok(1))), "{less:?} {more:?}");
     assert_eq!(compare(0, 999, number(&reader)), Err(Errno::EBADF));
     assert_eq!(compare(99, 0, 0), Err(Errno::EINVAL));
@@ -497,9 +507,20 @@ fn new_futex_calls() {
     const FLAGS: u32 = 2 | 128;
     let mask = u64::from(u32::MAX);
     let at = WORD.as_ptr();
-    assert_eq!(raw!(SYS_futex_wait, at, 2, mask, FLAGS, 0, i64::from(libc::CLOCK_MONOTONIC)), Err(Errno::EAGAIN));
+    assert_eq!(
+        raw!(SYS_futex_wait, at, 2, mask, FLAGS, 0, i64::from(libc::CLOCK_MONOTONIC)),
+        Err(Errno::EAGAIN)
+    );
     let waiter = thread::spawn(|| {
-        raw!(SYS_futex_wait, WORD.as_ptr(), 1, u64::from(u32::MAX), FLAGS, 0, i64::from(libc::CLOCK_MONOTONIC))
+        raw!(
+            SYS_futex_wait,
+            WORD.as_ptr(),
+            1,
+            u64::from(u32::MAX),
+            FLAGS,
+            0,
+            i64::from(libc::CLOCK_MONOTONIC)
+        )
     });
     while raw!(SYS_futex_wake, at, mask, 1, FLAGS).expect("futex_wake") == 0 {
         thread::yield_now();
@@ -514,7 +535,10 @@ fn new_futex_calls() {
     let several = [1, at as u64, u64::from(FLAGS), 2, at as u64, u64::from(FLAGS)];
     assert_eq!(raw!(SYS_futex_waitv, several.as_ptr(), 2, 0, 0, 0), Err(Errno::EAGAIN));
     let one = [1, at as u64, u64::from(FLAGS)];
-    assert_eq!(raw!(SYS_futex_waitv, one.as_ptr(), 1, 0, past.as_ptr(), libc::CLOCK_MONOTONIC), Err(Errno::ETIMEDOUT));
+    assert_eq!(
+        raw!(SYS_futex_waitv, one.as_ptr(), 1, 0, past.as_ptr(), libc::CLOCK_MONOTONIC),
+        Err(Errno::ETIMEDOUT)
+    );
     let both = [1, at as u64, u64::from(FLAGS), 0, at as u64, u64::from(FLAGS)];
     assert_eq!(raw!(SYS_futex_requeue, both.as_ptr(), 0, 1, 1), Ok(0));
     WORD.store(2, Ordering::SeqCst);

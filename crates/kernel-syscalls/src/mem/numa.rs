@@ -45,7 +45,7 @@ fn nodes(cx: &Cx, mask: u64, maxnode: u64) -> SysResult<u64> {
     }
     let count = usize::try_from(bits.div_ceil(64)).map_err(|_| Errno::EINVAL)?;
     let mut words = cx.mem().read_array(UserRef::<u64>::new(mask), count)?;
-    if let Some(last) = words.last_mut().filter(|_| bits % 64 != 0) {
+    if let Some(last) = words.last_mut().filter(|_| !bits.is_multiple_of(64)) {
         *last &= (1 << (bits % 64)) - 1;
     }
     let known = (MAX_NUMNODES / 64) as usize;
@@ -184,7 +184,13 @@ fn asked(cx: &Cx, addr: u64, flags: u64) -> SysResult<(i32, u64)> {
 }
 
 /// migrate_pages(2): there is no other node to come from.
-pub(crate) fn sys_migrate_pages(cx: &Cx, pid: i32, maxnode: u64, old_nodes: u64, new_nodes: u64) -> SysResult<i32> {
+pub(crate) fn sys_migrate_pages(
+    cx: &Cx,
+    pid: i32,
+    maxnode: u64,
+    old_nodes: u64,
+    new_nodes: u64,
+) -> SysResult<i32> {
     nodes(cx, old_nodes, maxnode)?;
     let to = nodes(cx, new_nodes, maxnode)?;
     if pid != 0 {
@@ -197,7 +203,13 @@ pub(crate) fn sys_migrate_pages(cx: &Cx, pid: i32, maxnode: u64, old_nodes: u64,
 }
 
 /// set_mempolicy_home_node(2): no range has a policy of its own to add a home to.
-pub(crate) fn sys_set_mempolicy_home_node(_cx: &Cx, start: u64, len: u64, home_node: u64, flags: u64) -> SysResult<()> {
+pub(crate) fn sys_set_mempolicy_home_node(
+    _cx: &Cx,
+    start: u64,
+    len: u64,
+    home_node: u64,
+    flags: u64,
+) -> SysResult<()> {
     check_range(start, len)?;
     if flags != 0 || home_node >= NODES.count_ones().into() {
         return Err(Errno::EINVAL);

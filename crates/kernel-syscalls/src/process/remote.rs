@@ -205,9 +205,11 @@ pub(crate) fn sys_process_madvise(
 }
 
 fn advise(cx: &Cx, pieces: &Pieces, advice: i32) -> SysResult<Outcome> {
-    let calls: Vec<[u64; 6]> = pieces.iter().map(|&Range { addr, len }| [addr, len as u64, advice as u64, 0, 0, 0]).collect();
+    let calls: Vec<[u64; 6]> =
+        pieces.iter().map(|&Range { addr, len }| [addr, len as u64, advice as u64, 0, 0, 0]).collect();
     let row = syscall_table::by_nr(MADVISE).ok_or(Errno::ENOSYS)?;
-    let passes = |args: &[u64; 6]| syscall_table::seccomp::judge(row, args) == syscall_table::seccomp::Verdict::Admit;
+    let passes =
+        |args: &[u64; 6]| syscall_table::seccomp::judge(row, args) == syscall_table::seccomp::Verdict::Admit;
     if !calls.iter().all(passes) {
         return Err(Errno::EINVAL);
     }
@@ -242,7 +244,8 @@ pub(crate) fn sys_process_mrelease(cx: &Cx, pidfd: Fd, flags: u32) -> SysResult<
         return Err(Errno::ESRCH);
     }
     let signals = cx.kernel().platform.signal_state(target.tgid)?;
-    let is_killed = signals.shared_pending.contains(Signal::SIGKILL) || signals.pending.contains(Signal::SIGKILL);
+    let is_killed =
+        signals.shared_pending.contains(Signal::SIGKILL) || signals.pending.contains(Signal::SIGKILL);
     let is_going = is_killed || target.is_dying() || cx.kernel().platform.has_died(target.tgid);
     if is_going { Ok(()) } else { Err(Errno::EINVAL) }
 }

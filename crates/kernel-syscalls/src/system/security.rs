@@ -30,7 +30,13 @@ pub(crate) fn sys_lsm_list_modules(cx: &Cx, ids: u64, size: UserRef<u32>, flags:
 }
 
 /// lsm_get_self_attr(2): capabilities have no attributes.
-pub(crate) fn sys_lsm_get_self_attr(cx: &Cx, attr: u32, _ctx: u64, size: UserRef<u32>, flags: u32) -> SysResult<()> {
+pub(crate) fn sys_lsm_get_self_attr(
+    cx: &Cx,
+    attr: u32,
+    _ctx: u64,
+    size: UserRef<u32>,
+    flags: u32,
+) -> SysResult<()> {
     const LSM_FLAG_SINGLE: u32 = 1;
     if attr == LSM_ATTR_UNDEF || size.is_null() {
         return Err(Errno::EINVAL);

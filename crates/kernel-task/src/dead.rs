@@ -14,7 +14,7 @@ use crate::process::Process;
 use crate::task::Task;
 
 /// So many are kept; whether one is still a zombie the host is asked.
-const KEPT: usize = 256;
+const KEPT: usize = 1024;
 
 /// The last processes that died.
 #[derive(Default)]

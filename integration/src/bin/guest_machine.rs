@@ -2,11 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::ExitCode;
 
 use integration::checks;
 use integration::guest;
+use integration::guest::scratch::Scratch;
 use integration::guest::text::{errno, kilobytes, link, names, read};
 use nix::unistd::getpid;
 
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         writes_of_nonsense_get_einval,
         nothing_can_be_made_here,
         listing_is_complete_and_leads_somewhere,
+        unix_sockets_are_listed,
         memory_devices_do_their_work,
     ])
 }
@@ -115,6 +118,24 @@ fn listing_is_complete_and_leads_somewhere() {
     for name in names("/proc/self") {
         fs::symlink_metadata(format!("/proc/self/{name}")).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
+}
+
+fn unix_sockets_are_listed() {
+    let scratch = Scratch::new();
+    let path = scratch.at("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("bind");
+    let client = std::os::unix::net::UnixStream::connect(&path).expect("connect");
+    let ino = |socket: &dyn AsFd| nix::sys::stat::fstat(socket.as_fd()).expect("fstat").st_ino.to_string();
+    let text = read("/proc/net/unix");
+    assert!(text.starts_with("Num       RefCount Protocol Flags    Type St Inode Path\n"), "{text}");
+    let line = |ino: String| {
+        let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        lines.into_iter().find(|words| words[6] == ino).unwrap_or_else(|| panic!("no {ino} in {text}"))
+    };
+    let words = line(ino(&listener));
+    assert_eq!(words[3..6], ["00010000", "0001", "01"]);
+    assert_eq!(words[7], path.to_string_lossy());
+    assert_eq!(line(ino(&client))[3..6], ["00000000", "0001", "03"]);
 }
 
 fn memory_devices_do_their_work() {

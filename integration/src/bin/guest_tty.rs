@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         master_sends_signals,
         typing_for_others_is_refused,
         exclusive_terminal_is_busy,
+        attributes_in_the_old_structure,
         bytes_are_counted,
         timed_read_gives_up,
         node_belongs_to_its_maker,
@@ -377,6 +378,26 @@ fn exclusive_terminal_is_busy() {
     });
     assert_eq!(status, 0);
     ioctl(pair.slave.as_raw_fd(), libc::TIOCNXCL, 0).expect("TIOCNXCL");
+}
+
+/// `struct termio`: four halves of flags, the discipline, eight characters.
+fn attributes_in_the_old_structure() {
+    let pair = pair();
+    let slave = pair.slave.as_raw_fd();
+    let mut old = [0_u8; 18];
+    ioctl(slave, libc::TCGETA as libc::Ioctl, old.as_mut_ptr().addr()).expect("TCGETA");
+    let attributes = termios::tcgetattr(&pair.slave).expect("tcgetattr");
+    assert_eq!(u16::from_ne_bytes([old[6], old[7]]), attributes.local_flags.bits() as u16);
+    assert_eq!(old[9..17], attributes.control_chars[..8]);
+    old[6] &= !(libc::ECHO as u8);
+    old[9] = 5;
+    ioctl(slave, libc::TCSETAF as libc::Ioctl, old.as_ptr().addr()).expect("TCSETAF");
+    let attributes = termios::tcgetattr(&pair.slave).expect("tcgetattr");
+    assert!(!attributes.local_flags.contains(LocalFlags::ECHO));
+    assert_eq!(attributes.control_chars[libc::VINTR], 5);
+    let mut locked = [1_u8; 36];
+    ioctl(slave, libc::TIOCGLCKTRMIOS as libc::Ioctl, locked.as_mut_ptr().addr()).expect("TIOCGLCKTRMIOS");
+    assert_eq!(locked, [0; 36]);
 }
 
 fn bytes_are_counted() {

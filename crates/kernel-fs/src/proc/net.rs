@@ -1,16 +1,21 @@
-//! /proc/pid/net: one loopback device and no sockets. The lists hold their headings only, which is what
-//! programs find in a fresh network namespace.
+//! /proc/pid/net: one loopback device, and the Unix sockets that processes have open. The other lists hold
+//! their headings only, which is what programs find in a fresh network namespace.
 
 use std::sync::Arc;
 
+use abi_linux::SysResult;
+use kernel_base::caller::Caller;
+use kernel_net::unix::listing;
+use kernel_task::Kernel;
 use kernel_vfs::inode::Inode;
 
+use rustc_hash::FxHashSet;
+
 use super::Proc;
-use crate::pseudo::{ROOT_INO, TreeBuilder, child_ino};
+use crate::pseudo::{Content, MAX_BYTES, ROOT_INO, TreeBuilder, child_ino};
 
 static FILES: &[(&str, &str)] = &[
     ("dev", DEV),
-    ("unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"),
     ("tcp", TCP),
     ("udp", UDP),
     ("udplite", UDP),
@@ -33,6 +38,8 @@ static FILES: &[(&str, &str)] = &[
     ("wireless", WIRELESS),
 ];
 
+const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
+
 const DEV: &str = "\
 Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
@@ -49,11 +56,33 @@ Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
  face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22
 ";
 
+/// The list of Unix sockets: those that some descriptor leads to.
+struct UnixSockets(Arc<Kernel>);
+
+impl Content for UnixSockets {
+    fn generate(&self, _who: &dyn Caller) -> SysResult<Vec<u8>> {
+        let mut out = UNIX.as_bytes().to_vec();
+        let mut shown = FxHashSet::default();
+        for (_, descriptor) in self.0.processes().iter().flat_map(|process| process.files.list()) {
+            if out.len() >= MAX_BYTES {
+                break;
+            }
+            let file = &descriptor.file;
+            let Ok(metadata) = file.inode.metadata() else { continue };
+            if let Some(mut line) = listing::line(file, metadata.ino).filter(|_| shown.insert(metadata.ino)) {
+                out.append(&mut line);
+            }
+        }
+        Ok(out)
+    }
+}
+
 /// The directory; every process shows the same one.
 pub(super) fn directory(proc: &Arc<Proc>) -> Arc<dyn Inode> {
     let mut tree = TreeBuilder::new();
     for (name, text) in FILES {
         tree.fixed(name, *text);
     }
+    tree.file("unix", 0o444, Arc::new(UnixSockets(Arc::clone(&proc.kernel))));
     Arc::new(tree.build_at(&proc.instance, child_ino(ROOT_INO, b"net:"), ROOT_INO))
 }

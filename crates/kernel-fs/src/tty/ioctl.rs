@@ -1,23 +1,22 @@
 //! ioctl_tty(2), after Linux v6.18 drivers/tty/{tty_io,tty_ioctl,tty_jobctrl,pty}.c. Attributes, window
-//! and groups are the terminal's, whichever side asks.
+//! ([`attributes`]) and groups are the terminal's, whichever side asks.
 
 use std::sync::Arc;
 
 use abi_linux::raw::ioctl::{
-    FIONREAD, TCFLSH, TCGETS, TCGETS2, TCSBRK, TCSBRKP, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW,
-    TCSETSW2, TCXONC, TIOCCONS, TIOCEXCL, TIOCGDEV, TIOCGETD, TIOCGEXCL, TIOCGPGRP, TIOCGPKT, TIOCGPTLCK,
-    TIOCGPTN, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCNXCL, TIOCOUTQ, TIOCPKT, TIOCSCTTY, TIOCSETD, TIOCSIG,
-    TIOCSPGRP, TIOCSPTLCK, TIOCSTI, TIOCSWINSZ, TIOCVHANGUP,
+    FIONREAD, TCFLSH, TCSBRK, TCSBRKP, TCXONC, TIOCCONS, TIOCEXCL, TIOCGDEV, TIOCGETD, TIOCGEXCL, TIOCGPGRP,
+    TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGSID, TIOCNOTTY, TIOCNXCL, TIOCOUTQ, TIOCPKT, TIOCSCTTY, TIOCSETD,
+    TIOCSIG, TIOCSPGRP, TIOCSPTLCK, TIOCSTI, TIOCVHANGUP,
 };
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::cred::Cap;
 use kernel_base::user::UserRef;
-use zerocopy::IntoBytes;
 
+use super::attributes;
 use super::pty::{Pty, TIOCPKT_FLUSHREAD, TIOCPKT_FLUSHWRITE};
-use super::termios::{TERMIOS_LEN, Termios, VSTART, VSTOP, WindowSize};
+use super::termios::{VSTART, VSTOP};
 
 /// Which side an ioctl came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +28,7 @@ pub(super) enum Side {
 /// Performs one command.
 pub(super) fn perform(pty: &Arc<Pty>, side: Side, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
     match cmd {
-        TCGETS | TCGETS2 | TCSETS | TCSETSW | TCSETSF | TCSETS2 | TCSETSW2 | TCSETSF2 | TIOCGWINSZ
-        | TIOCSWINSZ => attributes(pty, side, who, cmd, arg),
+        _ if attributes::is_one(cmd) => attributes::perform(pty, side, who, cmd, arg),
         TIOCSCTTY | TIOCNOTTY | TIOCGPGRP | TIOCSPGRP | TIOCGSID => sessions(pty, side, who, cmd, arg),
         FIONREAD | TIOCOUTQ | TCFLSH | TCXONC | TCSBRK | TCSBRKP => flow(pty, side, who, cmd, arg),
         TIOCGPTN | TIOCPKT | TIOCGPKT | TIOCSPTLCK | TIOCGPTLCK | TIOCSIG if side == Side::Master => {
@@ -47,41 +45,6 @@ fn put_int(who: &dyn Caller, arg: u64, value: i32) -> SysResult<i64> {
 
 fn get_int(who: &dyn Caller, arg: u64) -> SysResult<i32> {
     who.mem().read(UserRef::new(arg))
-}
-
-fn attributes(pty: &Arc<Pty>, side: Side, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
-    let old = pty.state.lock().termios;
-    match cmd {
-        TCGETS => who.mem().write_bytes(arg, &old.as_bytes()[..TERMIOS_LEN])?,
-        TCGETS2 => who.mem().write(UserRef::new(arg), &old)?,
-        TIOCGWINSZ => {
-            let window = pty.state.lock().window;
-            who.mem().write(UserRef::new(arg), &window)?;
-        }
-        TIOCSWINSZ => {
-            let window: WindowSize = who.mem().read(UserRef::new(arg))?;
-            pty.resize(window);
-        }
-        _ => {
-            if side == Side::Slave {
-                pty.check_change(who, Signal::SIGTTOU)?;
-            }
-            let mut wanted: Termios = old;
-            let whole = matches!(cmd, TCSETS2 | TCSETSW2 | TCSETSF2);
-            let len = if whole { size_of::<Termios>() } else { TERMIOS_LEN };
-            who.mem().read_bytes(arg, &mut wanted.as_mut_bytes()[..len])?;
-            let flush = matches!(cmd, TCSETSF | TCSETSF2);
-            pty.with(|state| {
-                if flush {
-                    state.input.flush();
-                    state.note(TIOCPKT_FLUSHREAD);
-                }
-                state.set_termios(&wanted);
-            });
-            pty.demand();
-        }
-    }
-    Ok(0)
 }
 
 /// Whether it is the caller's controlling terminal.

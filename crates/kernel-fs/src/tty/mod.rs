@@ -7,6 +7,7 @@
 //!
 //! Lock order: `Pty.state` is a leaf; so are the maps of [`Terminals`].
 
+mod attributes;
 mod input;
 mod ioctl;
 mod job;

@@ -37,6 +37,8 @@ pub(super) const TIOCPKT_IOCTL: u8 = 64;
 #[derive(Default)]
 pub(super) struct State {
     pub(super) termios: Termios,
+    /// Bits of the attributes that stay as they are (TIOCSLCKTRMIOS).
+    pub(super) locked_attributes: Termios,
     pub(super) window: WindowSize,
     pub(super) input: Input,
     pub(super) output: Output,
@@ -127,7 +129,8 @@ impl State {
 
 impl Pty {
     pub(super) fn new(index: u32, terminals: Weak<Terminals>, signals: Arc<dyn SessionSignals>) -> Arc<Self> {
-        let state = Mutex::new(State { locked: true, ..State::default() });
+        let state = State { locked: true, locked_attributes: Termios::NONE, ..State::default() };
+        let state = Mutex::new(state);
         let (slave_queue, master_queue) = (WaitQueue::new(), WaitQueue::new());
         let demand = OnceLock::new();
         Arc::new(Self { index, terminals, signals, state, slave_queue, master_queue, demand })

@@ -105,6 +105,38 @@ impl Default for Termios {
 }
 
 impl Termios {
+    /// No bit and no character at all.
+    pub const NONE: Self = Self {
+        c_iflag: 0,
+        c_oflag: 0,
+        c_cflag: 0,
+        c_lflag: 0,
+        c_line: 0,
+        c_cc: [0; 19],
+        c_ispeed: 0,
+        c_ospeed: 0,
+    };
+
+    /// These attributes, but for what `locked` keeps as it is in `old` (unset_locked_termios).
+    #[must_use]
+    pub fn without_locked(&self, old: &Self, locked: &Self) -> Self {
+        let keep = |new: u32, old: u32, locked: u32| new & !locked | old & locked;
+        let mut result = *self;
+        result.c_iflag = keep(self.c_iflag, old.c_iflag, locked.c_iflag);
+        result.c_oflag = keep(self.c_oflag, old.c_oflag, locked.c_oflag);
+        result.c_cflag = keep(self.c_cflag, old.c_cflag, locked.c_cflag);
+        result.c_lflag = keep(self.c_lflag, old.c_lflag, locked.c_lflag);
+        if locked.c_line != 0 {
+            result.c_line = old.c_line;
+        }
+        for (index, character) in
+            result.c_cc.iter_mut().enumerate().filter(|(index, _)| locked.c_cc[*index] != 0)
+        {
+            *character = old.c_cc[index];
+        }
+        result
+    }
+
     /// Whether an input flag is set.
     #[must_use]
     pub const fn input(&self, flag: u32) -> bool {

@@ -6,6 +6,7 @@
 
 mod connect;
 mod garbage;
+pub mod listing;
 mod names;
 mod packet;
 mod queue;

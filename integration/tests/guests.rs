@@ -55,6 +55,7 @@ guests! {
     storms = "guest_storms";
     credentials = "guest_credentials";
     seccomp = "guest_seccomp";
+    process_controls = "guest_prctl";
     scheduling_and_other_processes = "guest_scheduling";
     identity_and_system = "guest_ids";
     terminals = "guest_tty";

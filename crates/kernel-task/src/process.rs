@@ -135,7 +135,7 @@ impl Process {
             posix_timers: PosixTimers::default(),
             child_subreaper: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
-            dumpable: AtomicU32::new(1),
+            dumpable: AtomicU32::new(from.dumpable),
             personality: AtomicU32::new(from.personality),
             settings: from.settings,
             death_signal: AtomicI32::new(0),

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         new_futex_calls,
         protection_keys_are_answered,
         sealed_memory_stays,
+        barriers_of_memory,
     ])
 }
 
@@ -577,4 +578,18 @@ fn sealed_memory_stays() {
     assert_eq!(raw!(SYS_munmap, at, 4096), Err(Errno::EPERM));
     assert_eq!(raw!(SYS_mprotect, at, 4096, libc::PROT_NONE), Err(Errno::EPERM));
     assert_eq!(raw!(SYS_munmap, at + 4096, 4096), Ok(0));
+}
+
+fn barriers_of_memory() {
+    let known = raw!(SYS_membarrier, 0, 0, 0).expect("query");
+    // GLOBAL, GLOBAL_EXPEDITED and its registration, PRIVATE_EXPEDITED and its.
+    for command in [1, 4, 2, 16, 8] {
+        if known & command != 0 {
+            assert_eq!(raw!(SYS_membarrier, command, 0, 0), Ok(0), "{command}");
+        }
+    }
+    if known & 512 != 0 {
+        assert_eq!(raw!(SYS_membarrier, 512, 0, 0), Ok(4 | 16));
+    }
+    assert_eq!(raw!(SYS_membarrier, 1 << 20, 0, 0), Err(Errno::EINVAL));
 }

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         bad_programs_are_refused,
         bad_flags_are_refused,
         default_kill_sandbox,
+        programs_start_where_nothing_becomes_executable,
     ])
 }
 
@@ -466,4 +467,22 @@ fn default_kill_sandbox() {
         0
     });
     assert_eq!(ends, 128 + libc::SIGSYS);
+}
+
+/// As systemd's MemoryDenyWriteExecute= does it where there is no PR_SET_MDWE.
+fn programs_start_where_nothing_becomes_executable() {
+    let code = [
+        insn(LD_ABS, 0, 0, 0),
+        insn(JEQ, 0, 3, libc::SYS_mprotect as u32),
+        insn(LD_ABS, 0, 0, 16 + 2 * 8),
+        insn(0x45, 0, 1, libc::PROT_EXEC as u32),
+        insn(RET, 0, 0, ERRNO | libc::EPERM as u32),
+        insn(RET, 0, 0, ALLOW),
+    ];
+    install(&code);
+    let output = Command::new("sh")
+        .args(["-c", "trap 'echo caught' TERM; kill $$; echo here"])
+        .output()
+        .expect("sh runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "caught\nhere\n");
 }

@@ -136,20 +136,20 @@ fn map_segment(
         let file_end = vaddr.wrapping_add(segment.file_len);
         mapped_to = page_up(file_end);
         let file_delta = vaddr.wrapping_sub(segment.file_off);
-        if start >= run.start && mapped_to <= run.end && file_delta == run.file_delta {
-            if prot != run.prot {
-                // SAFETY: a part of a mapping that was made for this segment.
-                unsafe { sys::protect(start, mapped_to.wrapping_sub(start), prot) }
-                    .map_err(|errno| (FAILED_MAP, errno))?;
-            }
-        } else {
-            let end = run_end(rest).wrapping_add(bias);
+        let is_mapped = start >= run.start && mapped_to <= run.end && file_delta == run.file_delta;
+        // SAFETY: a part of a mapping that was made for this segment.
+        let protect = || unsafe { sys::protect(start, mapped_to.wrapping_sub(start), prot) };
+        // Where nothing may become executable (PR_SET_MDWE, seccomp filters), it is mapped so.
+        if !is_mapped || prot != run.prot && protect().is_err() {
+            let end = if is_mapped { mapped_to } else { run_end(rest).wrapping_add(bias) };
             let fd = FD_EXE.wrapping_add(segment.object as i32);
             let flags = MAP_PRIVATE | MAP_FIXED;
             // SAFETY: the range lies in the object's reservation.
             unsafe { sys::mmap(start, end.wrapping_sub(start), prot, flags, fd, page_down(segment.file_off)) }
                 .map_err(|errno| (FAILED_MAP, errno))?;
-            *run = Run { start, end, file_delta, prot };
+            if !is_mapped {
+                *run = Run { start, end, file_delta, prot };
+            }
         }
         // The rest of the last page is bss. As Linux does: only if it can be written.
         if segment.mem_len > segment.file_len && prot & PROT_WRITE != 0 {

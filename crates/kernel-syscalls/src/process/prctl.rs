@@ -1,16 +1,18 @@
 //! prctl(2). What concerns identity is kept here; what concerns the caller's own memory and timers is the
-//! host's; everything else answers EINVAL, as a kernel built without it would.
+//! host's; everything else answers EINVAL, as a kernel built without it, or of this architecture, would.
 
 use std::sync::atomic::Ordering;
 
 use abi_linux::raw::prctl::{
     PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_IS_SET, PR_CAP_AMBIENT_LOWER,
     PR_CAP_AMBIENT_RAISE, PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE,
-    PR_GET_KEEPCAPS, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS,
-    PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TIMERSLACK, PR_GET_TIMING, PR_SET_CHILD_SUBREAPER,
-    PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER,
-    PR_SET_SECCOMP, PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK,
-    PR_SET_TIMING, PR_SET_VMA,
+    PR_GET_IO_FLUSHER, PR_GET_KEEPCAPS, PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_NAME, PR_GET_NO_NEW_PRIVS,
+    PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS, PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE,
+    PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK, PR_GET_TIMING, PR_GET_TSC, PR_MCE_KILL, PR_MCE_KILL_GET,
+    PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_IO_FLUSHER, PR_SET_KEEPCAPS, PR_SET_MDWE,
+    PR_SET_MEMORY_MERGE, PR_SET_MM, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_SECCOMP,
+    PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING,
+    PR_SET_TSC, PR_SET_VMA, PR_TASK_PERF_EVENTS_DISABLE, PR_TASK_PERF_EVENTS_ENABLE,
 };
 use abi_linux::signal::NSIG;
 use abi_linux::{Errno, SysResult};
@@ -43,18 +45,56 @@ pub(crate) fn sys_prctl(cx: &Cx, op: i32, arg2: u64, arg3: u64, arg4: u64, arg5:
             let value = i32::from(cx.process.child_subreaper.load(Ordering::Relaxed));
             cx.mem().write(UserRef::new(arg2), &value).map(Into::into)
         }
-        // Registers only, and of the caller's own timers and memory.
-        PR_SET_TIMERSLACK | PR_GET_TIMERSLACK | PR_SET_THP_DISABLE | PR_GET_THP_DISABLE => {
-            Ok(Outcome::Continue)
-        }
-        // Names of mappings are a debugging aid.
         PR_GET_SECCOMP => Ok(cx.seccomp().number().into()),
         PR_SET_SECCOMP => super::seccomp::set_mode(cx, arg2, arg3),
-        PR_SET_VMA | PR_SET_PTRACER | PR_GET_TIMING => Ok(Outcome::Value(0)),
+        PR_GET_TIMING | PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => Ok(Outcome::Value(0)),
         PR_SET_TIMING if arg2 == 0 => Ok(Outcome::Value(0)),
-        PR_GET_SPECULATION_CTRL | PR_SET_SPECULATION_CTRL => Err(Errno::ENODEV),
+        PR_SET_MM => set_mm(cx, arg2),
+        // CAP_SYS_RESOURCE is for those who own the machine.
+        PR_SET_IO_FLUSHER | PR_GET_IO_FLUSHER => Err(Errno::EPERM),
+        // Pages merged with another container's would tell what it holds.
+        PR_SET_MEMORY_MERGE | PR_GET_MEMORY_MERGE => Err(Errno::EINVAL),
+        _ if is_hosts(op) => {
+            // All that may be followed is the caller's own.
+            rest.into_iter()
+                .try_for_each(|arg| if takes_pointers(op) { check_pointer(arg) } else { Ok(()) })?;
+            Ok(Outcome::Continue)
+        }
         _ => capabilities(cx, op, rest),
     }
+}
+
+/// What concerns the caller's own timers, faults, speculation and memory: the host's, and harmless.
+fn is_hosts(op: u32) -> bool {
+    takes_pointers(op)
+        || matches!(
+            op,
+            PR_SET_TIMERSLACK
+                | PR_GET_TIMERSLACK
+                | PR_SET_THP_DISABLE
+                | PR_GET_THP_DISABLE
+                | PR_SET_TSC
+                | PR_MCE_KILL
+                | PR_MCE_KILL_GET
+                | PR_GET_SPECULATION_CTRL
+                | PR_SET_SPECULATION_CTRL
+                | PR_SET_MDWE
+                | PR_GET_MDWE
+        )
+}
+
+/// Of these, what takes addresses.
+const fn takes_pointers(op: u32) -> bool {
+    matches!(op, PR_GET_TSC | PR_GET_TID_ADDRESS | PR_SET_VMA)
+}
+
+/// PR_SET_MM: not the host's, by whose auxiliary vector one image is told from the next. As in a kernel without
+/// checkpoints, and of whom CAP_SYS_RESOURCE does not count.
+fn set_mm(cx: &Cx, what: u64) -> SysResult<Outcome> {
+    const PR_SET_MM_MAP: u64 = 14;
+    const PR_SET_MM_MAP_SIZE: u64 = 15;
+    let errno = if matches!(what, PR_SET_MM_MAP | PR_SET_MM_MAP_SIZE) { Errno::EINVAL } else { Errno::EPERM };
+    stub::counted(cx, errno)
 }
 
 fn set_name(cx: &Cx, name: u64) -> SysResult<Outcome> {

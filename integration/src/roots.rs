@@ -144,6 +144,8 @@ fn cached(name: &str, content: &impl Hash, build: impl FnOnce(&Path)) -> PathBuf
     content.hash(&mut hasher);
     let roots = paths::roots_dir();
     fs::create_dir_all(&roots).expect("target is writable");
+    // runc refuses a root whose path has a symbolic link in it.
+    let roots = roots.canonicalize().expect("it was just made");
     let lock = File::create(roots.join(format!("{name}.lock"))).expect("target is writable");
     lock.lock().expect("the file system has locks");
     let ready = roots.join(format!("{name}-{:016x}", hasher.finish()));

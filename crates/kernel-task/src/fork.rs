@@ -12,6 +12,7 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Credentials;
 use platform_api::{Clock, HostTid, Identity, ProcFile, SignalTarget};
+use rustc_hash::FxHashSet;
 
 use crate::exec::{ExecState, Image};
 use crate::fd_table::FdTable;
@@ -210,9 +211,17 @@ impl Kernel {
         known(self).ok_or(Errno::ESRCH)
     }
 
-    /// Introduces the threads of a process that have made no call yet.
+    /// Introduces the threads of a process that have made no call yet, and forgets those that a list like this one
+    /// had shown between their last call and their end.
     pub fn find_new_threads(self: &Arc<Self>, process: &Process) {
-        for tid in self.platform.threads(process.tgid).unwrap_or_default() {
+        let known = process.tasks();
+        let listed: FxHashSet<HostTid> =
+            self.platform.threads(process.tgid).unwrap_or_default().into_iter().collect();
+        let is_gone = |tid| !listed.contains(&tid) && self.platform.identify(tid) == Err(Errno::ESRCH);
+        for task in known.iter().filter(|task| !task.is_leader() && is_gone(task.tid)) {
+            self.remove_task(task);
+        }
+        for tid in listed {
             // A leader is known from the start; one that isn't any more has ended before its threads.
             if tid != process.tgid && self.known_task(tid).is_none() {
                 // One that ended meanwhile is not missed.

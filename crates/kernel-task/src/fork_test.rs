@@ -171,3 +171,17 @@ fn death_that_a_parent_waited_for_is_known_at_its_next_call() {
     scene.kernel.process_died(host(2));
     assert!(scene.kernel.process(2).is_none());
 }
+
+#[test]
+fn thread_that_was_listed_while_it_ended_is_forgotten() {
+    let scene = Scene::new();
+    let process = scene.fork(1, 2);
+    scene.thread(5, 2);
+    scene.task(5).exit_thread(0);
+    // The host still has it.
+    scene.kernel.find_new_threads(&process);
+    assert_eq!(process.tasks().len(), 2);
+    scene.host.remove_thread(host(5));
+    scene.kernel.find_new_threads(&process);
+    assert_eq!(process.tasks().len(), 1);
+}

@@ -14,6 +14,7 @@ use kernel_task::Task;
 use kernel_vfs::file::File;
 use kernel_vfs::walk::WalkFlags;
 use runtime_oci::ContainerSpec;
+use rustix::fs::FileType;
 use rustix::stdio;
 use rustix::termios::isatty;
 
@@ -52,7 +53,7 @@ pub(crate) fn install(
 /// Whether a stream of the host is /dev/null: the container's own will do.
 fn is_null(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|stat| {
-        rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == makedev(1, 3)
+        FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == makedev(1, 3)
     })
 }
 
@@ -62,9 +63,20 @@ fn null(task: &Task) -> SysResult<Arc<File>> {
     if file.inode.metadata()?.rdev == makedev(1, 3) { Ok(file) } else { Err(abi_linux::Errno::ENXIO) }
 }
 
+/// What /proc/pid/fd shows of a stream of the host: what Linux shows where the guest may know it.
+fn host_name(fd: BorrowedFd<'_>, number: usize) -> String {
+    let Ok(stat) = rustix::fs::fstat(fd) else { return format!("host:[{number}]") };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => format!("pipe:[{}]", stat.st_ino),
+        FileType::Socket => format!("socket:[{}]", stat.st_ino),
+        _ => format!("host:[{number}]"),
+    }
+}
+
 fn host_stream(fd: BorrowedFd<'_>, number: usize, task: &Task) -> SysResult<Arc<File>> {
     let fd = fd.as_fd().try_clone_to_owned().map_err(|_| abi_linux::Errno::EMFILE)?;
-    open_stream(fd, format!("host:[{number}]").as_bytes(), &task.kernel().platform)
+    let name = host_name(fd.as_fd(), number);
+    open_stream(fd, name.as_bytes(), &task.kernel().platform)
 }
 
 fn open_terminal(tree: &Tree, task: &Task) -> SysResult<(Arc<PtyMaster>, Arc<File>)> {

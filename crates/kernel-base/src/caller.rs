@@ -19,6 +19,12 @@ pub trait Caller: Send + Sync {
     fn pgid(&self) -> i32;
     /// Session.
     fn sid(&self) -> i32;
+    /// The session whose controlling terminal is the caller's as well; 0 when the caller has given it up.
+    fn terminal_session(&self) -> i32 {
+        self.sid()
+    }
+    /// The caller's process has no controlling terminal from now on (TIOCNOTTY of one that leads no session).
+    fn give_up_terminal(&self) {}
     /// Present credentials.
     fn credentials(&self) -> Arc<Credentials>;
     /// The thread's memory, for ioctl arguments.

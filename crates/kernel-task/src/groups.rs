@@ -66,6 +66,8 @@ impl Task {
         }
         me.sid.store(me.pid, Ordering::Relaxed);
         me.pgid.store(me.pid, Ordering::Relaxed);
+        // The new session has none that it could have given up.
+        me.settings.without_terminal.store(false, Ordering::Relaxed);
         Ok(me.pid)
     }
 }

@@ -168,6 +168,12 @@ impl Process {
         self.sid.load(Ordering::Relaxed)
     }
 
+    /// The session whose terminal it has; 0 when it gave it up.
+    #[must_use]
+    pub fn terminal_session(&self) -> i32 {
+        if self.settings.without_terminal.load(Ordering::Relaxed) { 0 } else { self.sid() }
+    }
+
     /// The parent's process id; 0 for the container's first process.
     #[must_use]
     pub fn ppid(&self) -> i32 {

@@ -1,6 +1,7 @@
-//! Settings of a process that /proc shows and takes, and that its children inherit.
+//! Settings of a process that its children inherit: those that /proc shows and takes, and whether it has its
+//! session's terminal.
 
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 /// A user or session id that says: none (AUDIT_UID_UNSET, AUDIT_SID_UNSET).
 pub const UNSET: u32 = u32::MAX;
@@ -8,7 +9,7 @@ pub const UNSET: u32 = u32::MAX;
 /// What a core dump of a new process would hold (MMF_DUMP_FILTER_DEFAULT, include/linux/mm_types.h).
 const COREDUMP_FILTER: u32 = 0x33;
 
-/// Files of /proc/pid that take numbers.
+/// Inherited settings.
 #[derive(Debug)]
 pub struct Settings {
     /// -1000 to 1000; kept, without effect on the host.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub session_id: AtomicU32,
     /// core(5): kept, no core is ever dumped.
     pub coredump_filter: AtomicU32,
+    /// It gave up the terminal of its session, which the others keep.
+    pub(crate) without_terminal: AtomicBool,
 }
 
 impl Default for Settings {
@@ -28,6 +31,7 @@ impl Default for Settings {
             login_uid: AtomicU32::new(UNSET),
             session_id: AtomicU32::new(UNSET),
             coredump_filter: AtomicU32::new(COREDUMP_FILTER),
+            without_terminal: AtomicBool::new(false),
         }
     }
 }
@@ -35,12 +39,13 @@ impl Default for Settings {
 impl Settings {
     /// Those of a child that is made now.
     pub(crate) fn inherited(&self) -> Self {
-        let Self { oom_score_adj, login_uid, session_id, coredump_filter } = self;
+        let Self { oom_score_adj, login_uid, session_id, coredump_filter, without_terminal } = self;
         Self {
             oom_score_adj: AtomicI32::new(oom_score_adj.load(Ordering::Relaxed)),
             login_uid: AtomicU32::new(login_uid.load(Ordering::Relaxed)),
             session_id: AtomicU32::new(session_id.load(Ordering::Relaxed)),
             coredump_filter: AtomicU32::new(coredump_filter.load(Ordering::Relaxed)),
+            without_terminal: AtomicBool::new(without_terminal.load(Ordering::Relaxed)),
         }
     }
 }

@@ -175,6 +175,12 @@ impl Caller for Task {
     fn sid(&self) -> i32 {
         self.process.sid()
     }
+    fn terminal_session(&self) -> i32 {
+        self.process.terminal_session()
+    }
+    fn give_up_terminal(&self) {
+        self.process.settings.without_terminal.store(true, Ordering::Relaxed);
+    }
     fn credentials(&self) -> Arc<Credentials> {
         Self::credentials(self)
     }

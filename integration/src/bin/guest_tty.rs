@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         peer_is_the_slave,
         leader_takes_its_terminal_once,
         terminal_given_up_is_gone,
+        follower_gives_up_its_terminal_alone,
         groups_of_other_sessions_are_refused,
         background_change_of_the_foreground_stops,
         window_change_tells_the_foreground,
@@ -257,6 +258,43 @@ fn terminal_given_up_is_gone() {
         // The terminal itself goes on.
         fd::write(slave, b"x").expect("write");
         0
+    });
+    assert_eq!(status, 0);
+}
+
+fn follower_gives_up_its_terminal_alone() {
+    let status = in_session(|pair| {
+        let slave = pair.slave.as_raw_fd();
+        let shown = || {
+            let text = fs::read_to_string("/proc/self/stat").expect("stat");
+            let fields = text.rsplit_once(") ").expect("a name").1.to_owned();
+            fields
+                .split(' ')
+                .skip(4)
+                .take(2)
+                .map(|word| word.parse().expect("a number"))
+                .collect::<Vec<i64>>()
+        };
+        let before = shown();
+        assert!(before[0] != 0 && before[1] == i64::from(getpgrp().as_raw()), "{before:?}");
+        let child = in_child(|| {
+            ioctl(slave, libc::TIOCNOTTY, 0).expect("TIOCNOTTY");
+            assert_eq!(error_of(open_tty()), Errno::ENXIO);
+            assert_eq!(error_of(get(slave, libc::TIOCGPGRP)), Errno::ENOTTY);
+            assert_eq!(shown(), [0, -1]);
+            in_child(|| {
+                assert_eq!(error_of(open_tty()), Errno::ENXIO);
+                setsid().expect("setsid");
+                let own = self::pair();
+                ioctl(own.slave.as_raw_fd(), libc::TIOCSCTTY, 0).expect("TIOCSCTTY");
+                open_tty().expect("/dev/tty of the new session");
+                signal::plain(Signal::SIGHUP, SigHandler::SigIgn);
+                0
+            })
+        });
+        assert_eq!(shown(), before);
+        open_tty().expect("/dev/tty of the leader");
+        child
     });
     assert_eq!(status, 0);
 }

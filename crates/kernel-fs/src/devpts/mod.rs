@@ -119,7 +119,7 @@ pub fn open_controlling(
     flags: OpenFlags,
     who: &dyn Caller,
 ) -> SysResult<Arc<dyn FileOps>> {
-    let pty = terminals.controlling(who.sid()).ok_or(Errno::ENXIO)?;
+    let pty = terminals.controlling(who.terminal_session()).ok_or(Errno::ENXIO)?;
     Ok(pty.open_slave(flags | OpenFlags::NOCTTY, who)?)
 }
 

@@ -49,7 +49,7 @@ fn get_int(who: &dyn Caller, arg: u64) -> SysResult<i32> {
 
 /// Whether it is the caller's controlling terminal.
 fn is_controlling(pty: &Pty, who: &dyn Caller) -> bool {
-    let sid = who.sid();
+    let sid = who.terminal_session();
     let session = pty.state.lock().session;
     session != 0 && session == sid
 }
@@ -94,12 +94,14 @@ fn set_controlling(pty: &Arc<Pty>, who: &dyn Caller, arg: u64) -> SysResult<i64>
     Ok(0)
 }
 
-/// TIOCNOTTY (disassociate_ctty): the leader's whole session loses the terminal.
+/// TIOCNOTTY (disassociate_ctty): the leader's whole session loses the terminal, another process gives it up for
+/// itself alone.
 fn give_up(pty: &Arc<Pty>, who: &dyn Caller) -> SysResult<i64> {
     if !is_controlling(pty, who) {
         return Err(Errno::ENOTTY);
     }
     if who.pid() != who.sid() {
+        who.give_up_terminal();
         return Ok(0);
     }
     let pgrp = pty.release_session(who.sid());

@@ -25,7 +25,7 @@ enum Verdict {
 impl Pty {
     fn judge(&self, who: &dyn Caller, signal: Signal) -> Verdict {
         // The caller is asked with no lock held: the answer may lie behind locks of kernel-task.
-        let (sid, pgid) = (who.sid(), who.pgid());
+        let (sid, pgid) = (who.terminal_session(), who.pgid());
         let (session, foreground) = {
             let state = self.state.lock();
             (state.session, state.pgrp)

@@ -1,7 +1,7 @@
 //! Who has which controlling terminal (credentials(7), tty_jobctrl.c), and all ptys of a container.
 //!
-//! A session's processes share its terminal here; Linux lets one process alone give it up with TIOCNOTTY,
-//! which is a no-op here unless the session's leader does it.
+//! A session's processes share its terminal here, but for those that gave it up with TIOCNOTTY. On Linux those
+//! that were forked before the leader acquired it have none either.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};

@@ -30,7 +30,7 @@ pub(super) fn stat(target: &Target, who: &dyn Caller, out: &mut Vec<u8>) -> SysR
     // The name may hold spaces and parentheses: the last one ends it.
     let end = text.iter().rposition(|&b| b == b')').ok_or(Errno::ESRCH)?;
     let rest = text.get(end + 1..).unwrap_or_default();
-    let terminal = target.proc.options.hooks.terminal_of(target.process.sid());
+    let terminal = target.proc.options.hooks.terminal_of(target.process.terminal_session());
     let open = target.may_inspect(who);
     let boot_ticks = target.proc.boot_boottime_ns / TICK_NS;
     text!(out, "{} (", target.id());

@@ -115,6 +115,7 @@ pub enum ProcFile {
     Cmdline,
     Environ,
     Io,
+    Sched,
     Schedstat,
     Wchan,
     Auxv,

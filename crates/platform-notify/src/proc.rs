@@ -77,6 +77,7 @@ impl Proc {
             ProcFile::Cmdline => "cmdline",
             ProcFile::Environ => "environ",
             ProcFile::Io => "io",
+            ProcFile::Sched => "sched",
             ProcFile::Schedstat => "schedstat",
             ProcFile::Wchan => "wchan",
             ProcFile::Auxv => "auxv",

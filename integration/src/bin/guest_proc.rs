@@ -416,7 +416,11 @@ fn small_files_have_their_form() {
     let words = |path: &str| read(path).split_whitespace().count();
     assert_eq!(words("/proc/self/schedstat"), 3);
     assert_eq!(read("/proc/self/personality").trim_end().len(), 8);
-    assert!(read("/proc/self/sched").contains(&format!("({}, #threads: 1)", getpid())));
+    let sched = read("/proc/self/sched");
+    assert!(
+        sched.contains(&format!("({}, #threads: 1)\n---", getpid())) && sched.contains("nr_switches"),
+        "{sched}"
+    );
     assert!(read("/proc/self/io").contains("read_bytes: "));
     assert!(!read("/proc/self/wchan").is_empty());
     assert_eq!(read("/proc/self/timens_offsets").lines().count(), 2);

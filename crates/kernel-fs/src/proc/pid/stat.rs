@@ -83,10 +83,14 @@ pub(super) fn syscall(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// The heading alone: the rest is the host scheduler's debugging.
+/// The host's numbers below a heading of ours (kernel/sched/debug.c proc_sched_show_task).
 pub(super) fn sched(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    let text = target.host_file(ProcFile::Sched)?;
     out.extend_from_slice(&target.comm());
     text!(out, " ({}, #threads: {})\n", target.id(), super::task::threads(target).len());
-    text!(out, "{}\n", "-".repeat(67));
+    for line in host::lines(&text).skip(1) {
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
     Ok(())
 }

@@ -10,9 +10,6 @@ use platform_api::ProcFile;
 use super::{Target, host, stat};
 use crate::pseudo::text;
 
-/// Host lines that show nothing of ours and that tell too much: left out.
-const HIDDEN: [&[u8]; 2] = [b"Kthread", b"CoreDumping"];
-
 pub(super) fn status(target: &Target, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     let text = target.host_file(ProcFile::Status)?;
     let credentials = target.credentials();
@@ -20,9 +17,6 @@ pub(super) fn status(target: &Target, who: &dyn Caller, out: &mut Vec<u8>) -> Sy
         let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
         let (key, value) = line.split_at(colon);
         let value = value.strip_prefix(b":\t").unwrap_or_default();
-        if HIDDEN.contains(&key) {
-            continue;
-        }
         out.extend_from_slice(key);
         out.extend_from_slice(b":\t");
         let ours = show_id(target, key, out)
@@ -44,7 +38,7 @@ fn show_id(target: &Target, key: &[u8], out: &mut Vec<u8>) -> bool {
         b"PPid" => target.process.ppid(),
         b"NSpgid" => target.process.pgid(),
         b"NSsid" => target.process.sid(),
-        b"Ngid" | b"TracerPid" => 0,
+        b"Ngid" | b"TracerPid" | b"Kthread" | b"CoreDumping" => 0,
         _ => return false,
     };
     text!(out, "{id}");

@@ -102,7 +102,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry("gid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::Group))),
     entry("projid_map", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Map(IdKind::Project))),
     entry("setgroups", 0o644, Scope::Both, Node::UserNamespace(ids::Kind::Setgroups)),
-    entry("timens_offsets", 0o444, Scope::Process, Node::Text(settings::time_offsets)),
+    entry("timens_offsets", 0o644, Scope::Process, Node::Setting(settings::time_offsets, settings::refused)),
     entry("syscall", 0o400, Scope::Both, Node::Private(stat::syscall)),
     entry("timers", 0o444, Scope::Process, Node::Text(settings::empty)),
     entry("timerslack_ns", 0o666, Scope::Process, Node::Setting(settings::timer_slack, settings::refused)),

@@ -1,7 +1,7 @@
 //! A container's userspace kernel: what all its processes share.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -98,6 +98,10 @@ pub struct Kernel {
     pub net: OnceLock<Arc<NetNamespace>>,
     /// Logins so far (the audit session ids of /proc/pid/sessionid).
     pub logins: AtomicU32,
+    /// What guests wrote to /proc/sys, by path, where it is kept without an effect: /proc knows which may be.
+    pub sysctls: Mutex<BTreeMap<&'static str, String>>,
+    /// /proc/sys/kernel/random/boot_id, made when it is first read.
+    pub boot_id: OnceLock<String>,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -127,6 +131,8 @@ impl Kernel {
             inotify: Arc::default(),
             mapped_files: MappedFiles::default(),
             logins: AtomicU32::new(0),
+            sysctls: Mutex::default(),
+            boot_id: OnceLock::new(),
             boot_ns,
         })
     }

@@ -57,7 +57,6 @@ pub(crate) struct Proc {
     boot_realtime_ns: u64,
     /// Time between the host's boot and the container's ([`Clock::Boottime`]).
     boot_boottime_ns: u64,
-    boot_id: String,
     /// Directories of processes by id, so that a process keeps one inode.
     dirs: Mutex<FxHashMap<i32, Weak<pid::PidDir>>>,
     /// The entries of /proc/pid/net.
@@ -104,7 +103,6 @@ impl ProcFs {
             instance: Instance { dev: next_dev(), born: Timespec::from_ns(boot_realtime_ns), file_size: 0 },
             boot_realtime_ns,
             boot_boottime_ns: platform.now_ns(Clock::Boottime).saturating_sub(age_ns),
-            boot_id: sysctl::uuid(kernel),
             dirs: Mutex::default(),
             net: OnceLock::new(),
         });

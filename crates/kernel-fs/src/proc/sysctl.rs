@@ -224,7 +224,7 @@ pub(super) fn add(tree: &mut TreeBuilder, kernel: &Arc<Kernel>) {
     for (path, mode, value) in VALUES {
         let content: Arc<dyn Content> = match mode & 0o222 {
             0 => Arc::new(Fixed(format!("{value}\n").into_bytes())),
-            _ => Arc::new(Stored::new(path, value)),
+            _ => Arc::new(Stored::new(kernel, path, value)),
         };
         tree.file(&format!("sys/{path}"), *mode, content);
     }
@@ -285,7 +285,7 @@ fn cap_last_cap(_proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult
 }
 
 fn boot_id(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    line(out, proc.boot_id.as_bytes());
+    line(out, proc.kernel.boot_id.get_or_init(|| uuid(&proc.kernel)).as_bytes());
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! The machine's memory, uptime and load, from the host's /proc, for sysinfo(2).
+//! The machine's memory and load, from the host's /proc, and the container's uptime, for sysinfo(2).
 
+use abi_linux::time::NSEC_PER_SEC;
 use platform_api::HostFile;
 
 use crate::kernel::Kernel;
@@ -33,11 +34,11 @@ impl Kernel {
     #[must_use]
     pub fn machine_state(&self) -> MachineState {
         let memory = self.host_text(HostFile::Meminfo);
-        let uptime = self.host_text(HostFile::Uptime);
         let load = self.host_text(HostFile::Loadavg);
         let mut loads = load.split_ascii_whitespace().map(fixed_point);
         MachineState {
-            uptime_s: uptime.split(['.', ' ']).next().and_then(|word| word.parse().ok()).unwrap_or(0),
+            // Rounded up, as kernel/sys.c do_sysinfo does; /proc/uptime counts from the same moment.
+            uptime_s: self.timers.now_ns().saturating_sub(self.boot_ns).div_ceil(NSEC_PER_SEC),
             loads: std::array::from_fn(|_| loads.next().unwrap_or(0)),
             total_bytes: meminfo(&memory, "MemTotal:"),
             free_bytes: meminfo(&memory, "MemFree:"),

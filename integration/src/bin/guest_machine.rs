@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     guest::main(checks![
         machine_files_agree_on_processors,
         memory_numbers_are_consistent,
+        uptime_agrees_with_sysinfo,
         names_of_the_system_agree,
         random_ids_differ_and_boot_stays,
         numbers_of_the_system_can_be_written_back,
@@ -53,6 +54,13 @@ fn memory_numbers_are_consistent() {
     let text = read("/proc/vmstat");
     assert!(text.lines().all(|line| line.split(' ').count() == 2));
     assert!(text.contains("pgpgin ") && text.contains("pswpout "));
+}
+
+fn uptime_agrees_with_sysinfo() {
+    let text = read("/proc/uptime");
+    let up: f64 = text.split(' ').next().expect("uptime").parse().expect("seconds");
+    let called = nix::sys::sysinfo::sysinfo().expect("sysinfo").uptime().as_secs_f64();
+    assert!((called - up).abs() < 2.0, "{called} and {up}");
 }
 
 fn names_of_the_system_agree() {

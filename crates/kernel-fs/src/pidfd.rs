@@ -22,6 +22,12 @@ impl PidFd {
         Arc::new(Self { process })
     }
 
+    /// The process.
+    #[must_use]
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
     /// The process behind an open file; EBADF when it is something else.
     pub fn process_of(file: &File) -> SysResult<&Arc<Process>> {
         file.ops.as_any().downcast_ref::<Self>().map(|pidfd| &pidfd.process).ok_or(Errno::EBADF)

@@ -15,6 +15,7 @@ mod ids;
 mod io;
 mod loader;
 mod mem;
+mod mount;
 mod net;
 mod path;
 mod poll;

@@ -26,7 +26,7 @@ fn name(text: &[u8]) -> [u8; UTS_LEN] {
 
 /// uname(2).
 pub(crate) fn sys_uname(cx: &Cx, buf: UserRef<Utsname>) -> SysResult<()> {
-    let uts = cx.kernel().uts.read().clone();
+    let uts = cx.process.namespaces().uts.names.read().clone();
     let names = Utsname {
         sysname: name(b"Linux"),
         nodename: name(&uts.hostname),
@@ -39,7 +39,7 @@ pub(crate) fn sys_uname(cx: &Cx, buf: UserRef<Utsname>) -> SysResult<()> {
 }
 
 fn new_name(cx: &Cx, addr: u64, len: i32) -> SysResult<Vec<u8>> {
-    if !cx.credentials().has(Cap::SYS_ADMIN) {
+    if !cx.credentials().has_in(cx.process.namespaces().uts.base().user_ns(), Cap::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let len = usize::try_from(len).ok().filter(|&len| len < UTS_LEN).ok_or(Errno::EINVAL)?;
@@ -51,14 +51,14 @@ fn new_name(cx: &Cx, addr: u64, len: i32) -> SysResult<Vec<u8>> {
 /// sethostname(2).
 pub(crate) fn sys_sethostname(cx: &Cx, addr: u64, len: i32) -> SysResult<()> {
     let new = new_name(cx, addr, len)?;
-    cx.kernel().uts.write().hostname = new;
+    cx.process.namespaces().uts.names.write().hostname = new;
     Ok(())
 }
 
 /// setdomainname(2).
 pub(crate) fn sys_setdomainname(cx: &Cx, addr: u64, len: i32) -> SysResult<()> {
     let new = new_name(cx, addr, len)?;
-    cx.kernel().uts.write().domainname = new;
+    cx.process.namespaces().uts.names.write().domainname = new;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::exec::{ExecState, Image};
 use crate::fd_table::FdTable;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
+use crate::namespaces::{Changed, Namespaces};
 use crate::process::{Birth, FsState, Process};
 use crate::seccomp::Mode;
 use crate::settings::Settings;
@@ -31,6 +32,8 @@ const MAX_ORPHANS: usize = 16;
 pub struct ForkSnapshot {
     pub files: FdTable,
     pub fs: Arc<FsState>,
+    /// `None`: those of the container.
+    pub(crate) namespaces: Option<Arc<Namespaces>>,
     pub credentials: Arc<Credentials>,
     pub(crate) seccomp: Mode,
     pub limits: Limits,
@@ -63,6 +66,7 @@ impl ForkSnapshot {
         Self {
             files: process.files.duplicate(),
             fs: Arc::clone(&process.fs.lock()),
+            namespaces: Some(process.namespaces()),
             credentials: task.credentials(),
             seccomp: task.seccomp(),
             limits: process.limits.duplicate(),
@@ -85,6 +89,7 @@ impl ForkSnapshot {
         Self {
             files,
             fs: Arc::new(fs),
+            namespaces: None,
             credentials: Arc::new(credentials),
             seccomp: Mode::Disabled,
             limits,
@@ -122,6 +127,15 @@ impl Task {
         self.kernel().settle_fork(self);
         let snapshot = ForkSnapshot::of(self, memory);
         *self.pending_fork.lock() = Some(snapshot);
+    }
+
+    /// Gives the child that is about to be made namespaces of its own.
+    pub fn move_child(&self, changed: Changed) {
+        if let Some(snapshot) = &mut *self.pending_fork.lock() {
+            snapshot.credentials = Arc::new(changed.credentials);
+            snapshot.namespaces = Some(Arc::new(changed.namespaces));
+            snapshot.fs = Arc::new(changed.fs);
+        }
     }
 
     fn has_pending_fork(&self) -> bool {

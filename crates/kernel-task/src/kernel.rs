@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use abi_linux::SysResult;
+use abi_linux::{Errno, SysResult};
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
 use kernel_base::wait::WaitQueue;
 use kernel_net::NetNamespace;
+use kernel_vfs::filesystem::{FileSystemType, FileSystemTypes};
 use kernel_vfs::notify::Accounts;
 use platform_api::{HostTid, Platform, Restart, Syscall};
 use rustc_hash::FxHashMap;
@@ -17,6 +18,7 @@ use rustc_hash::FxHashMap;
 use crate::dead::Dead;
 use crate::fork::ForkSnapshot;
 use crate::mapped::MappedFiles;
+use crate::namespaces::UtsNamespace;
 use crate::process::Process;
 use crate::task::{Task, comm_from};
 
@@ -72,7 +74,8 @@ type TaskMap = FxHashMap<HostTid, Arc<Task>>;
 pub struct Kernel {
     pub platform: Arc<dyn Platform>,
     pub timers: Arc<Timers>,
-    pub uts: RwLock<Uts>,
+    /// Host name of the container's own UTS namespace.
+    pub uts: Arc<UtsNamespace>,
     /// Deadline-free state of the container's owner.
     pub events: OnceLock<Arc<dyn ContainerEvents>>,
     parked: OnceLock<Arc<dyn ParkedCalls>>,
@@ -102,6 +105,8 @@ pub struct Kernel {
     pub sysctls: Mutex<BTreeMap<&'static str, String>>,
     /// /proc/sys/kernel/random/boot_id, made when it is first read.
     pub boot_id: OnceLock<String>,
+    /// Types of filesystems that guests may mount.
+    pub filesystems: OnceLock<FileSystemTypes>,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -115,7 +120,7 @@ impl Kernel {
         Arc::new(Self {
             platform,
             timers,
-            uts: RwLock::new(uts),
+            uts: UtsNamespace::initial(uts),
             events: OnceLock::new(),
             parked: OnceLock::new(),
             signal_arrivals: WaitQueue::new(),
@@ -133,6 +138,7 @@ impl Kernel {
             logins: AtomicU32::new(0),
             sysctls: Mutex::default(),
             boot_id: OnceLock::new(),
+            filesystems: OnceLock::new(),
             boot_ns,
         })
     }
@@ -141,6 +147,12 @@ impl Kernel {
     #[must_use]
     pub fn net(&self) -> &Arc<NetNamespace> {
         self.net.get_or_init(NetNamespace::new)
+    }
+
+    /// The type of filesystem with this name; ENODEV.
+    pub fn filesystem(&self, name: &[u8]) -> SysResult<&Arc<dyn FileSystemType>> {
+        let mut all = self.filesystems.get().into_iter().flatten();
+        all.find(|kind| kind.name().as_bytes() == name).ok_or(Errno::ENODEV)
     }
 
     /// Says where calls are parked; once.

@@ -23,6 +23,7 @@ pub mod kill;
 pub mod limits;
 pub mod machine;
 pub mod mapped;
+pub mod namespaces;
 pub mod posix_timer;
 pub mod process;
 pub mod seccomp;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use kernel_base::cred::Credentials;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::wait::WaitQueue;
+use kernel_vfs::mount::MountNamespace;
 use kernel_vfs::path::Path;
 use platform_api::HostTid;
 
@@ -15,6 +16,7 @@ use crate::fork::ForkSnapshot;
 use crate::itimer::RealTimer;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
+use crate::namespaces::{Changed, Namespaces};
 use crate::posix_timer::PosixTimers;
 use crate::seccomp::Mode;
 use crate::settings::Settings;
@@ -45,6 +47,7 @@ pub struct Process {
     pub fs: Mutex<Arc<FsState>>,
     /// Those of the leader, by which others judge the process.
     pub(crate) credentials: CredentialSlot,
+    namespaces: RwLock<Arc<Namespaces>>,
     /// Those of threads that have made no call yet.
     pub(crate) newborn_credentials: RwLock<Arc<Credentials>>,
     pub(crate) newborn_seccomp: Mutex<Mode>,
@@ -106,6 +109,11 @@ pub(crate) struct Birth {
 impl Process {
     pub(crate) fn new(kernel: Arc<Kernel>, birth: Birth, from: ForkSnapshot) -> Arc<Self> {
         let tgid = birth.tgid;
+        let namespaces = from.namespaces.unwrap_or_else(|| {
+            let mount = &from.fs.root.mount;
+            let mnt = mount.namespace().unwrap_or_else(|| MountNamespace::new(Arc::clone(mount)));
+            Namespaces::initial(mnt, &kernel.uts)
+        });
         Arc::new(Self {
             real_timer: RealTimer::new(Arc::downgrade(&kernel), tgid),
             kernel,
@@ -113,6 +121,7 @@ impl Process {
             pid: birth.pid,
             files: from.files,
             fs: Mutex::new(from.fs),
+            namespaces: RwLock::new(namespaces),
             newborn_seccomp: Mutex::new(from.seccomp),
             newborn_credentials: RwLock::new(Arc::clone(&from.credentials)),
             credentials: Arc::new(RwLock::new(from.credentials)),
@@ -154,6 +163,21 @@ impl Process {
         let credentials = Arc::new(credentials);
         *self.newborn_credentials.write() = Arc::clone(&credentials);
         *self.credentials.write() = credentials;
+    }
+
+    /// The namespaces that it is in.
+    #[must_use]
+    pub fn namespaces(&self) -> Arc<Namespaces> {
+        Arc::clone(&self.namespaces.read())
+    }
+
+    /// Moves it, which has one thread, into other namespaces: unshare(2), setns(2).
+    pub fn change_namespaces(&self, changed: Changed) {
+        self.set_credentials(changed.credentials);
+        let old = std::mem::replace(&mut *self.namespaces.write(), Arc::new(changed.namespaces));
+        let old_fs = std::mem::replace(&mut *self.fs.lock(), Arc::new(changed.fs));
+        // Outside the locks: they may hold the last references to mounts.
+        drop((old, old_fs));
     }
 
     /// Process group id.

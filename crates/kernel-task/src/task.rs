@@ -10,11 +10,12 @@ use kernel_base::cred::Credentials;
 use kernel_base::sync::Mutex;
 use kernel_base::user::GuestMem;
 use kernel_vfs::walk::WalkContext;
-use platform_api::{Clock, HostTid, SignalTarget};
+use platform_api::{Clock, HostTid, SignalTarget, Syscall};
 
 use crate::dead::WaitedFor;
 use crate::fork::ForkSnapshot;
 use crate::kernel::Kernel;
+use crate::namespaces::ChildChange;
 use crate::process::Process;
 use crate::seccomp::Mode;
 use crate::thread_credentials::CredentialSlot;
@@ -50,6 +51,8 @@ pub struct Task {
     pub(crate) has_seccomp: AtomicBool,
     /// A fork of this thread whose child has not been seen yet.
     pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
+    /// A clone with namespaces of this thread that the host performs without them.
+    child_change: Mutex<Option<ChildChange>>,
     comm: Mutex<[u8; 16]>,
     progress: AtomicI64,
     memory_policy: Mutex<MemoryPolicy>,
@@ -74,6 +77,7 @@ impl Task {
             guest_tid,
             process,
             pending_fork: Mutex::new(None),
+            child_change: Mutex::new(None),
             comm: Mutex::new(comm),
             progress: AtomicI64::new(0),
             memory_policy: Mutex::default(),
@@ -101,6 +105,27 @@ impl Task {
         let fs = Arc::clone(&self.process.fs.lock());
         let creds = self.credentials();
         f(&WalkContext { root: &fs.root, cwd: &fs.cwd, creds: &creds, who: self, umask: fs.umask })
+    }
+
+    /// Keeps what the child of a substituted clone gets.
+    pub fn keep_child_change(&self, change: ChildChange) {
+        let old = self.child_change.lock().replace(change);
+        drop(old);
+    }
+
+    /// Gives it to the child that is about to be made, if `call` is that clone: a signal's handler may make another one
+    /// in between.
+    pub fn take_child_change(&self, call: &Syscall) {
+        let mut kept = self.child_change.lock();
+        let is_it = kept.as_ref().is_some_and(|change| {
+            (change.nr, change.args, change.instruction_pointer)
+                == (call.nr, call.args, call.instruction_pointer)
+        });
+        let taken = if is_it { kept.take() } else { None };
+        drop(kept);
+        if let Some(change) = taken {
+            self.move_child(change.changed);
+        }
     }
 
     /// Its name (PR_GET_NAME): at most 15 bytes and a NUL.

@@ -26,6 +26,8 @@ pub enum AnonKind {
     AnonInode,
     /// `/memfd:name`.
     Memory,
+    /// `mnt:[4026532000]`.
+    Namespace,
 }
 
 /// Attributes of a nameless file.
@@ -54,10 +56,11 @@ impl SuperBlock for AnonSuper {
             AnonKind::Socket => "sockfs",
             AnonKind::AnonInode => "anon_inodefs",
             AnonKind::Memory => "tmpfs",
+            AnonKind::Namespace => "nsfs",
         }
     }
     fn dev(&self) -> u64 {
-        dev(self.kind)
+        device_of(self.kind)
     }
     fn statfs(&self) -> SysResult<StatFs> {
         let f_type = match self.kind {
@@ -65,6 +68,7 @@ impl SuperBlock for AnonSuper {
             AnonKind::Socket => 0x534f_434b,
             AnonKind::AnonInode => 0x0904_1934,
             AnonKind::Memory => 0x0102_1994,
+            AnonKind::Namespace => 0x6e73_6673,
         };
         Ok(StatFs { f_type, f_bsize: 4096, f_frsize: 4096, f_namelen: 255, ..StatFs::default() })
     }
@@ -73,16 +77,19 @@ impl SuperBlock for AnonSuper {
     }
 }
 
-/// Device numbers 0:9 to 0:12: unnamed devices, below those that mounts get.
-fn dev(kind: AnonKind) -> u64 {
+/// Device numbers 0:9 to 0:13: unnamed devices, below those that mounts get.
+#[must_use]
+pub fn device_of(kind: AnonKind) -> u64 {
     9 + kind as u64
 }
 
-static MOUNTS: LazyLock<[Arc<Mount>; 4]> = LazyLock::new(|| {
-    [AnonKind::Pipe, AnonKind::Socket, AnonKind::AnonInode, AnonKind::Memory].map(|kind| {
-        let superblock: Arc<dyn SuperBlock> = Arc::new(AnonSuper { kind });
-        Mount::of(&superblock, b"none", MountFlags::empty())
-    })
+static MOUNTS: LazyLock<[Arc<Mount>; 5]> = LazyLock::new(|| {
+    [AnonKind::Pipe, AnonKind::Socket, AnonKind::AnonInode, AnonKind::Memory, AnonKind::Namespace].map(
+        |kind| {
+            let superblock: Arc<dyn SuperBlock> = Arc::new(AnonSuper { kind });
+            Mount::of(&superblock, b"none", MountFlags::empty())
+        },
+    )
 });
 
 /// Inode numbers of nameless files; never used again.
@@ -115,7 +122,7 @@ impl AnonInode {
     pub fn new(anon: AnonKind, kind: FileKind, attributes: AnonAttributes) -> Self {
         let time = Timespec::from_ns(attributes.now_ns);
         let metadata = Metadata {
-            dev: dev(anon),
+            dev: device_of(anon),
             ino: next_ino(),
             mode: kind_bits(anon, kind) | attributes.mode,
             nlink: 1,
@@ -154,12 +161,13 @@ impl Inode for AnonInode {
 /// The place of a nameless inode. Both ends of a pipe share one: clone it.
 #[must_use]
 pub fn anon_path(kind: AnonKind, text: &[u8], inode: Arc<dyn Inode>) -> Path {
-    let [pipe, socket, anon_inode, memory] = &*MOUNTS;
+    let [pipe, socket, anon_inode, memory, namespace] = &*MOUNTS;
     let mount = match kind {
         AnonKind::Pipe => pipe,
         AnonKind::Socket => socket,
         AnonKind::AnonInode => anon_inode,
         AnonKind::Memory => memory,
+        AnonKind::Namespace => namespace,
     };
     let dentry = mount.root().unattached(inode, text);
     Path::new(Arc::clone(mount), dentry)

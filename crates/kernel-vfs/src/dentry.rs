@@ -17,8 +17,10 @@ use std::sync::{Arc, Weak};
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, MutexGuard, RwLock};
+use kernel_base::user_ns::UserNamespace;
 
-use crate::inode::{Inode, SuperBlock};
+use crate::inode::{Inode, RenameMode, SuperBlock};
+use crate::mount::SuperFlags;
 use crate::notify::{self, LastName};
 
 /// Most names, present and missing, that one filesystem instance keeps.
@@ -44,6 +46,9 @@ type Cached = (Weak<Dentry>, Arc<[u8]>);
 /// What all dentries of one filesystem instance share.
 pub(crate) struct Tree {
     superblock: Arc<dyn SuperBlock>,
+    /// Whose it is: devices and set-id bits in it count for the container only if the container made it.
+    user_ns: Arc<UserNamespace>,
+    flags: AtomicU32,
     exclusive: bool,
     /// How many mounts show it.
     mounts: AtomicUsize,
@@ -89,8 +94,16 @@ impl Dentry {
     /// The root of a filesystem instance. Its caches end with the last reference to it.
     #[must_use]
     pub fn root_of(superblock: &Arc<dyn SuperBlock>) -> Arc<Self> {
+        Self::root_of_in(superblock, UserNamespace::initial())
+    }
+
+    /// [`Dentry::root_of`] of an instance that was made in `user_ns`.
+    #[must_use]
+    pub fn root_of_in(superblock: &Arc<dyn SuperBlock>, user_ns: &Arc<UserNamespace>) -> Arc<Self> {
         let tree = Tree {
             superblock: Arc::clone(superblock),
+            user_ns: Arc::clone(user_ns),
+            flags: AtomicU32::new(0),
             exclusive: superblock.is_exclusive(),
             mounts: AtomicUsize::new(0),
             rename: Mutex::new(()),
@@ -134,6 +147,23 @@ impl Dentry {
     #[must_use]
     pub fn superblock(&self) -> &Arc<dyn SuperBlock> {
         &self.tree.superblock
+    }
+
+    /// The user namespace that made the filesystem instance (s_user_ns).
+    #[must_use]
+    pub fn owner_ns(&self) -> &Arc<UserNamespace> {
+        &self.tree.user_ns
+    }
+
+    /// Flags of the filesystem instance.
+    #[must_use]
+    pub fn super_flags(&self) -> SuperFlags {
+        SuperFlags::from_bits_retain(self.tree.flags.load(Ordering::Relaxed))
+    }
+
+    /// Changes them.
+    pub fn set_super_flags(&self, flags: SuperFlags) {
+        self.tree.flags.store(flags.bits(), Ordering::Release);
     }
 
     /// Whether the name was removed.
@@ -181,7 +211,8 @@ impl Dentry {
     }
 
     /// Whether both belong to one filesystem instance.
-    pub(crate) fn same_tree(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn same_tree(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.tree, &other.tree)
     }
 
@@ -331,6 +362,42 @@ impl Dentry {
     pub(crate) fn removed(self: &Arc<Self>, child: &Self, name: &[u8]) {
         child.deleted.store(true, Ordering::Relaxed);
         self.forget(name);
+    }
+
+    /// What the table has under a name.
+    fn present(&self, name: &[u8]) -> Option<Arc<Self>> {
+        match self.children.lock().get(name) {
+            Some(Child::Present(child)) => Some(Arc::clone(child)),
+            _ => None,
+        }
+    }
+
+    /// Notes that a name, looked up or not, was unlinked from here.
+    pub(crate) fn removed_name(self: &Arc<Self>, name: &[u8]) {
+        match self.present(name) {
+            Some(child) => self.removed(&child, name),
+            None => self.forget(name),
+        }
+    }
+
+    /// Notes that what is under a name here, looked up or not, was renamed.
+    pub(crate) fn renamed_name(
+        self: &Arc<Self>,
+        name: &[u8],
+        to: &Arc<Self>,
+        new_name: &[u8],
+        mode: RenameMode,
+    ) {
+        match (self.present(name), to.present(new_name), mode) {
+            (Some(source), Some(target), RenameMode::Exchange) => self.exchanged(&source, to, &target),
+            (Some(source), target, RenameMode::Replace | RenameMode::NoReplace) => {
+                self.moved(&source, to, new_name, target.as_deref());
+            }
+            (source, target, _) => {
+                let old = (self.children.lock().remove(name), to.children.lock().remove(new_name));
+                drop((old, source, target));
+            }
+        }
     }
 
     /// Notes that `child` has moved from here to `name` in `to`, in place of `victim`.

@@ -165,6 +165,9 @@ pub struct File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        if self.is_writer() {
+            self.path.mount.count_writer(false);
+        }
         let flags = self.flags();
         if !flags.contains(OpenFlags::PATH) {
             let what = if flags.writable() { Happened::CLOSE_WRITE } else { Happened::CLOSE_NOWRITE };
@@ -192,7 +195,17 @@ impl File {
             OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
         let kept = flags.difference(once);
         let (flags, position, watchers) = (AtomicU32::new(kept.bits()), Mutex::default(), Mutex::default());
-        Arc::new(Self { path, inode, ops, flags, position, watchers })
+        let file = Self { path, inode, ops, flags, position, watchers };
+        if file.is_writer() {
+            file.path.mount.count_writer(true);
+        }
+        Arc::new(file)
+    }
+
+    /// Whether it keeps its mount from becoming read-only (FMODE_WRITER of do_dentry_open).
+    fn is_writer(&self) -> bool {
+        let flags = self.flags();
+        flags.writable() && !flags.contains(OpenFlags::PATH) && self.inode.kind() == FileKind::Regular
     }
 
     /// Access mode and status flags.

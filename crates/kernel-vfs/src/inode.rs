@@ -9,6 +9,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 
 use crate::file::FileOps;
+use crate::filesystem::MountOption;
 use crate::path::Path;
 
 /// What kind of file an inode is; never changes.
@@ -151,6 +152,15 @@ pub trait SuperBlock: Send + Sync {
     fn statfs(&self) -> SysResult<StatFs>;
     /// Whether nobody but this sandbox changes it: lookups, attributes and misses may be cached for good.
     fn is_exclusive(&self) -> bool;
+    /// Whether it can never be written: its mounts are read-only.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+    /// mount(2) with MS_REMOUNT: options to change, known to be its type's. Those that it cannot change are ignored.
+    fn reconfigure(&self, options: &[MountOption]) -> SysResult<()> {
+        let _ = options;
+        Ok(())
+    }
     /// Options beyond the generic ones for /proc/mounts, such as "size=64k,mode=755".
     fn show_options(&self) -> String {
         String::new()

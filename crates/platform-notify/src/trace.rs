@@ -23,6 +23,9 @@ use crate::memory;
 const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
 const EXECVEAT: i32 = 322;
+const CLONE: i32 = 56;
+const FORK: i32 = 57;
+const VFORK: i32 = 58;
 const RT_SIGSUSPEND: i32 = 130;
 
 /// How many stops of its group a redirected thread passes through before it is left where it is: enough for
@@ -86,8 +89,9 @@ pub(crate) fn substitute(
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(error) => tracing::warn!(tid = call.tid, %error, "cannot redirect a stopped thread"),
     }
-    if nr == EXECVEAT {
-        // It arrives as a notification, so it can't be waited for here; and nothing of the registers survives it.
+    if matches!(nr, EXECVEAT | CLONE | FORK | VFORK) {
+        // It arrives as a notification, so it can't be waited for here. Nothing of the registers survives execveat; a clone
+        // leaves the caller with those that it was made with.
         // ESRCH: killed while stopped.
         let _ = stopped.detach();
         return Ok(());

@@ -39,7 +39,7 @@ pub(crate) fn launch(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) 
 }
 
 fn start(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid, tree: &Tree) -> Result<Sandbox, Error> {
-    let root = tree.namespace.root().clone();
+    let root = tree.namespace.root();
     let fs = FsState { root: root.clone(), cwd: root, umask: spec.user.umask.unwrap_or(0o022) };
     let limits = credentials::limits(spec, &*kernel.platform, init)?;
     let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits);

@@ -6,6 +6,7 @@
 
 mod credentials;
 mod error;
+mod filesystems;
 mod jobs;
 mod launch;
 mod mount_points;

@@ -33,7 +33,7 @@ fn find(namespace: &MountNamespace, path: &[u8], who: &dyn Caller) -> SysResult<
 
 fn with_walk<T>(namespace: &MountNamespace, who: &dyn Caller, body: impl FnOnce(&WalkContext<'_>) -> T) -> T {
     let credentials = who.credentials();
-    let root = namespace.root();
+    let root = &namespace.root();
     body(&WalkContext { root, cwd: root, creds: &credentials, who, umask: 0o022 })
 }
 

@@ -29,6 +29,7 @@ use platform_api::{Clock, HostTid};
 use runtime_oci::{ContainerSpec, MountKind, MountSpec};
 
 use crate::error::{Error, shown};
+use crate::filesystems::{self, Parts};
 use crate::mount_points::MountPoints;
 
 /// A container's files and terminals.
@@ -117,6 +118,14 @@ pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -
     dev::register(&devices, &kernel.platform, &devpts, &console);
     let names = host_names(spec);
     let assembly = Assembly { kernel, devices, terminals, devpts, names };
+    let parts = Parts {
+        kernel: Arc::downgrade(kernel),
+        devices: Arc::clone(&assembly.devices),
+        terminals: Arc::clone(&assembly.terminals),
+        names: assembly.names.clone(),
+    };
+    // Once: a kernel has one tree.
+    let _ = kernel.filesystems.set(filesystems::types(parts));
     let builder = Builder { kernel, init };
     // A root that may not be written and lacks mount points gets them in a layer in memory.
     let (namespace, mount_points) = match assembly.mount_all(spec, spec.overlay, &builder) {
@@ -162,7 +171,8 @@ impl Assembly<'_> {
         }
         // Last, because mount points were made before.
         if spec.readonly {
-            namespace.root().mount.set_flags(MountFlags::RDONLY);
+            let root = namespace.root().mount;
+            root.set_flags(root.flags() | MountFlags::RDONLY);
         }
         Ok((namespace, points))
     }
@@ -222,11 +232,7 @@ impl Assembly<'_> {
         Ok(tmpfs)
     }
 
-    fn superblock(
-        &self,
-        mount: &MountSpec,
-        namespace: &Arc<MountNamespace>,
-    ) -> SysResult<Arc<dyn SuperBlock>> {
+    fn superblock(&self, mount: &MountSpec) -> SysResult<Arc<dyn SuperBlock>> {
         let data = mount.data.join(",");
         Ok(match &mount.kind {
             MountKind::Bind(source) => {
@@ -245,7 +251,7 @@ impl Assembly<'_> {
                 let hooks =
                     ContainerHooks { terminals: Arc::clone(&self.terminals), names: self.names.clone() };
                 let options = ProcOptions { hooks: Arc::new(hooks), ..ProcOptions::default() };
-                ProcFs::new(self.kernel, namespace, options)
+                ProcFs::new(self.kernel, options)
             }
         })
     }
@@ -257,7 +263,7 @@ impl Assembly<'_> {
         points: &mut MountPoints,
         builder: &Builder<'_>,
     ) -> SysResult<()> {
-        let superblock = self.superblock(mount, namespace)?;
+        let superblock = self.superblock(mount)?;
         let at = points.find_or_make(&mount.destination, superblock.root().kind(), builder)?;
         namespace.mount(&superblock, &mount.source, flags_of(mount), &at).map(drop)
     }

@@ -146,10 +146,18 @@ impl Shared {
     }
 }
 
+/// Whether the upper layer may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
 /// One instance.
 pub struct OverlayFs {
     shared: Arc<Shared>,
     root: Arc<OverlayInode>,
+    access: Access,
 }
 
 impl OverlayFs {
@@ -158,6 +166,35 @@ impl OverlayFs {
         lower: Arc<dyn SuperBlock>,
         upper: Arc<dyn SuperBlock>,
         platform: Arc<dyn Platform>,
+    ) -> SysResult<Arc<Self>> {
+        let overlay = Self::joined(lower, upper, platform, Access::ReadWrite)?;
+        overlay.root.take_lower_attributes()?;
+        Ok(overlay)
+    }
+
+    /// As [`OverlayFs::new`], of layers that others may see and whose attributes stay as they are.
+    pub fn of_directories(
+        lower: Arc<dyn SuperBlock>,
+        upper: Arc<dyn SuperBlock>,
+        platform: Arc<dyn Platform>,
+    ) -> SysResult<Arc<dyn SuperBlock>> {
+        Ok(Self::joined(lower, upper, platform, Access::ReadWrite)?)
+    }
+
+    /// Two layers of which neither is written: mounts of it are read-only.
+    pub fn read_only(
+        lower: Arc<dyn SuperBlock>,
+        upper: Arc<dyn SuperBlock>,
+        platform: Arc<dyn Platform>,
+    ) -> SysResult<Arc<dyn SuperBlock>> {
+        Ok(Self::joined(lower, upper, platform, Access::ReadOnly)?)
+    }
+
+    fn joined(
+        lower: Arc<dyn SuperBlock>,
+        upper: Arc<dyn SuperBlock>,
+        platform: Arc<dyn Platform>,
+        access: Access,
     ) -> SysResult<Arc<Self>> {
         let layers = Layers { upper: Some(upper.root()), lower: Some(lower.root()) };
         let shared = Arc::new(Shared {
@@ -171,8 +208,7 @@ impl OverlayFs {
             lower_devs: Mutex::default(),
         });
         let root = shared.intern(layers, None)?;
-        root.take_lower_attributes()?;
-        Ok(Arc::new(Self { shared, root }))
+        Ok(Arc::new(Self { shared, root, access }))
     }
 }
 
@@ -191,6 +227,9 @@ impl SuperBlock for OverlayFs {
         stat.f_type = OVERLAYFS_MAGIC;
         stat.f_fsid = [self.shared.dev as i32, 0];
         Ok(stat)
+    }
+    fn is_read_only(&self) -> bool {
+        self.access == Access::ReadOnly
     }
     fn is_exclusive(&self) -> bool {
         self.shared.lower.is_exclusive() && self.shared.upper.is_exclusive()

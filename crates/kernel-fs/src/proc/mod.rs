@@ -19,6 +19,10 @@ pub(crate) mod host;
 mod machine;
 mod net;
 mod pid;
+pub mod mounts {
+    //! How mounts are shown, for statmount(2).
+    pub use super::pid::mounts::path_in_filesystem;
+}
 mod root;
 mod sysctl;
 #[cfg(test)]
@@ -35,7 +39,6 @@ use kernel_task::{Kernel, Process};
 use kernel_vfs::anon::next_dev;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::{Inode, SuperBlock};
-use kernel_vfs::mount::MountNamespace;
 use kernel_vfs::path::Path;
 use platform_api::Clock;
 use rustc_hash::FxHashMap;
@@ -49,8 +52,6 @@ const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// What all of one /proc share.
 pub(crate) struct Proc {
     kernel: Arc<Kernel>,
-    /// Weak, because this very filesystem is mounted in it.
-    mounts: Weak<MountNamespace>,
     options: ProcOptions,
     instance: Instance,
     /// Real time of the container's boot.
@@ -73,7 +74,10 @@ impl Proc {
     fn root_of(&self, who: &dyn Caller) -> SysResult<Path> {
         match self.kernel.process(who.pid()) {
             Some(process) => Ok(process.fs.lock().root.clone()),
-            None => self.mounts.upgrade().map(|mounts| mounts.root().clone()).ok_or(abi_linux::Errno::ENOENT),
+            None => {
+                let init = self.kernel.init().ok_or(abi_linux::Errno::ENOENT)?;
+                Ok(init.fs.lock().root.clone())
+            }
         }
     }
 }
@@ -85,20 +89,15 @@ pub struct ProcFs {
 }
 
 impl ProcFs {
-    /// The /proc of a container's kernel. `mounts` is the namespace that it will be mounted in.
+    /// The /proc of a container's kernel.
     #[must_use]
     #[expect(clippy::new_ret_no_self, reason = "a filesystem is only used through its trait")]
-    pub fn new(
-        kernel: &Arc<Kernel>,
-        mounts: &Arc<MountNamespace>,
-        options: ProcOptions,
-    ) -> Arc<dyn SuperBlock> {
+    pub fn new(kernel: &Arc<Kernel>, options: ProcOptions) -> Arc<dyn SuperBlock> {
         let platform = &kernel.platform;
         let age_ns = platform.now_ns(Clock::Monotonic).saturating_sub(kernel.boot_ns);
         let boot_realtime_ns = platform.now_ns(Clock::Realtime).saturating_sub(age_ns);
         let proc = Arc::new(Proc {
             kernel: Arc::clone(kernel),
-            mounts: Arc::downgrade(mounts),
             options,
             instance: Instance { dev: next_dev(), born: Timespec::from_ns(boot_realtime_ns), file_size: 0 },
             boot_realtime_ns,

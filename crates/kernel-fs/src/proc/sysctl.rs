@@ -9,6 +9,7 @@ use kernel_base::caller::Caller;
 use kernel_base::cred::{CAP_LAST, Cap};
 use kernel_base::tunable::Tunable;
 use kernel_task::Kernel;
+use kernel_task::namespaces::UtsNamespace;
 
 use super::{Proc, Row, row};
 use crate::pseudo::{Content, Fixed, TreeBuilder, text};
@@ -238,13 +239,19 @@ fn line(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'\n');
 }
 
-fn hostname(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    line(out, &proc.kernel.uts.read().hostname);
+/// The namespace of whoever asks.
+fn uts_of(proc: &Proc, who: &dyn Caller) -> Arc<UtsNamespace> {
+    let process = proc.kernel.process(who.pid());
+    process.map_or_else(|| Arc::clone(&proc.kernel.uts), |process| Arc::clone(&process.namespaces().uts))
+}
+
+fn hostname(proc: &Proc, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, &uts_of(proc, who).names.read().hostname);
     Ok(())
 }
 
-fn domainname(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    line(out, &proc.kernel.uts.read().domainname);
+fn domainname(proc: &Proc, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    line(out, &uts_of(proc, who).names.read().domainname);
     Ok(())
 }
 
@@ -259,13 +266,13 @@ fn uts_name(who: &dyn Caller, data: &[u8]) -> SysResult<Vec<u8>> {
 
 fn set_hostname(proc: &Proc, who: &dyn Caller, data: &[u8]) -> SysResult<()> {
     let name = uts_name(who, data)?;
-    proc.kernel.uts.write().hostname = name;
+    uts_of(proc, who).names.write().hostname = name;
     Ok(())
 }
 
 fn set_domainname(proc: &Proc, who: &dyn Caller, data: &[u8]) -> SysResult<()> {
     let name = uts_name(who, data)?;
-    proc.kernel.uts.write().domainname = name;
+    uts_of(proc, who).names.write().domainname = name;
     Ok(())
 }
 

@@ -62,7 +62,12 @@ impl Default for TmpfsOptions {
 impl TmpfsOptions {
     /// From the data of mount(2), such as "size=64k,mode=755,nr_inodes=100". EINVAL for what is unknown.
     pub fn parse(text: &str) -> SysResult<Self> {
-        let mut options = Self::default();
+        Self::default().with(text)
+    }
+
+    /// These, changed by such a text.
+    pub fn with(mut self, text: &str) -> SysResult<Self> {
+        let options = &mut self;
         for option in text.split(',').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             match key {
@@ -84,7 +89,7 @@ impl TmpfsOptions {
         if options.inodes == 0 {
             options.inodes = DEFAULT_INODES;
         }
-        Ok(options)
+        Ok(self)
     }
 }
 

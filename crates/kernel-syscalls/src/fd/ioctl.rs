@@ -7,6 +7,7 @@ use abi_linux::raw::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TIOC
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
+use kernel_fs::nsfs;
 use kernel_fs::tty::{self, Operation};
 use kernel_vfs::file::File;
 use kernel_vfs::inode::FileKind;
@@ -40,8 +41,18 @@ pub(crate) async fn sys_ioctl(cx: &Cx, fd: Fd, request: u32, arg: u64) -> SysRes
             cx.mem().write(UserRef::new(arg), &left)?;
             Ok(0)
         }
+        _ if nsfs::namespace_of(&file).is_some() => on_namespace(cx, &file, request, arg),
         TIOCGPTPEER => open_peer(cx, &file, arg).map(|fd| i64::from(fd.0)),
         _ => perform(cx, &file, request, arg).await,
+    }
+}
+
+/// ioctl_nsfs(2): some commands open another namespace.
+fn on_namespace(cx: &Cx, file: &File, request: u32, arg: u64) -> SysResult<i64> {
+    let namespace = nsfs::namespace_of(file).ok_or(Errno::ENOTTY)?;
+    match nsfs::related(namespace, request, &cx.credentials()) {
+        Some(related) => cx.install(nsfs::open(related?), true).map(|fd| i64::from(fd.0)),
+        None => file.ops.ioctl(&*cx.task, request, arg),
     }
 }
 

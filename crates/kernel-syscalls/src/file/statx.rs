@@ -66,7 +66,7 @@ pub(crate) struct Statx {
 }
 
 /// Major and minor number of stat(2)'s encoding.
-fn split_device(dev: u64) -> [u32; 2] {
+pub(crate) fn split_device(dev: u64) -> [u32; 2] {
     let major = (dev >> 8) & 0xfff | (dev >> 32) & !0xfff;
     let minor = dev & 0xff | (dev >> 12) & !0xff;
     [major as u32, minor as u32]
@@ -94,7 +94,7 @@ fn to_statx(meta: &Metadata, place: &Path, wanted: u32) -> Statx {
         mtime: meta.mtime.into(),
         rdev: split_device(meta.rdev),
         dev: split_device(meta.dev),
-        mnt_id: place.mount.id(),
+        mnt_id: if wanted & STATX_MNT_ID_UNIQUE != 0 { place.mount.unique_id() } else { place.mount.id() },
         ..Statx::default()
     }
 }

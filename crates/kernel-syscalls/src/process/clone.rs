@@ -4,22 +4,22 @@
 //! directory shared between processes is not kept.
 
 use abi_linux::raw::general::{
-    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO,
-    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
-    CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM,
-    CSIGNAL,
+    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO, CLONE_NEWIPC,
+    CLONE_NEWNS, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND,
+    CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL,
 };
-use abi_linux::signal::NSIG;
+use abi_linux::signal::{NSIG, Signal};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Cap;
 use kernel_task::limits::{INFINITY, Resource};
+use kernel_task::namespaces::{CLONE_NAMESPACES, Changed, ChildChange};
 
-use super::check_pointer;
+use super::{check_pointer, namespaces};
 use crate::cx::{Cx, Outcome};
 use crate::stub;
 
-const NAMESPACES: u32 =
-    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+/// CLONE_NEWTIME is within the exit signal of clone(2): only unshare(2) knows it.
+const NAMESPACES: u32 = CLONE_NAMESPACES & !CLONE_NEWTIME;
 /// What threads and processes may ask for.
 const COMMON: u32 = CLONE_VM
     | CLONE_SETTLS
@@ -31,6 +31,10 @@ const COMMON: u32 = CLONE_VM
     | CLONE_DETACHED;
 /// What a thread must share.
 const THREAD: u32 = CLONE_THREAD | CLONE_VM | CLONE_SIGHAND | CLONE_FS | CLONE_FILES;
+
+const SYS_CLONE: i32 = 56;
+const SYS_FORK: i32 = 57;
+const SYS_VFORK: i32 = 58;
 
 /// What a clone makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +48,17 @@ fn check(flags: u32) -> SysResult<Made> {
     if flags & CLONE_SIGHAND != 0 && flags & CLONE_VM == 0 {
         return Err(Errno::EINVAL);
     }
-    if flags & NAMESPACES != 0 {
-        return Err(Errno::EPERM);
+    let with_own_directories = flags & (CLONE_NEWNS | CLONE_NEWUSER) != 0;
+    if with_own_directories && flags & CLONE_FS != 0
+        || flags & CLONE_NEWIPC != 0 && flags & CLONE_SYSVSEM != 0
+    {
+        return Err(Errno::EINVAL);
     }
-    let asked = flags & !CSIGNAL;
+    let asked = flags & !CSIGNAL & !NAMESPACES;
+    if flags & CLONE_THREAD != 0 && flags & NAMESPACES != 0 {
+        // Namespaces belong to processes.
+        return Err(Errno::EINVAL);
+    }
     if flags & CLONE_THREAD != 0 {
         let exact = asked & THREAD == THREAD && asked & !(THREAD | COMMON) == 0;
         return if exact { Ok(Made::Thread) } else { Err(Errno::EINVAL) };
@@ -97,19 +108,50 @@ pub(crate) fn sys_clone(
         }
     }
     check_process_limit(cx)?;
+    if flags & NAMESPACES != 0 {
+        let changed = namespaces::unshared(cx, flags)?;
+        return Ok(without_namespaces(cx, flags, changed));
+    }
     match made {
         Made::Process if flags & (CLONE_VM | CLONE_VFORK) == CLONE_VM | CLONE_VFORK => cx.prepare_vfork(),
         Made::Process if flags & CLONE_VM != 0 => cx.prepare_sharing_fork(),
         Made::Process => cx.prepare_fork(),
-        Made::Thread => cx.prepare_thread(),
+        Made::Thread => {
+            cx.prepare_thread();
+            return Ok(Outcome::Continue);
+        }
     }
+    cx.take_child_change(&cx.call);
     Ok(Outcome::Continue)
+}
+
+/// The host never sees the flags of namespaces, which are ours: it performs the same call without them. That call comes
+/// to us as well, and its child gets what is kept here. Where fork(2) or vfork(2) do the same, which have no
+/// arguments, the thread keeps its registers.
+fn without_namespaces(cx: &Cx, flags: u32, changed: Changed) -> Outcome {
+    let plain = flags & !NAMESPACES;
+    let [_, stack, rest @ ..] = cx.call.args;
+    let sigchld = Signal::SIGCHLD.raw().cast_unsigned();
+    let nr = match plain {
+        _ if stack != 0 => SYS_CLONE,
+        _ if plain == sigchld => SYS_FORK,
+        _ if plain == CLONE_VM | CLONE_VFORK | sigchld => SYS_VFORK,
+        _ => SYS_CLONE,
+    };
+    let mut args = cx.call.args;
+    if nr == SYS_CLONE {
+        let [p, c, t, last] = rest;
+        args = [u64::from(plain), stack, p, c, t, last];
+    }
+    cx.keep_child_change(ChildChange { nr, args, instruction_pointer: cx.call.instruction_pointer, changed });
+    Outcome::Substitute { nr, args }
 }
 
 /// fork(2).
 pub(crate) fn sys_fork(cx: &Cx) -> SysResult<Outcome> {
     check_process_limit(cx)?;
     cx.prepare_fork();
+    cx.take_child_change(&cx.call);
     Ok(Outcome::Continue)
 }
 
@@ -117,23 +159,8 @@ pub(crate) fn sys_fork(cx: &Cx) -> SysResult<Outcome> {
 pub(crate) fn sys_vfork(cx: &Cx) -> SysResult<Outcome> {
     check_process_limit(cx)?;
     cx.prepare_vfork();
+    cx.take_child_change(&cx.call);
     Ok(Outcome::Continue)
-}
-
-/// unshare(2). Descriptors and directories are shared by the threads of one process only, and stay so:
-/// with a single thread there is nothing to do.
-pub(crate) fn sys_unshare(cx: &Cx, flags: u64) -> SysResult<()> {
-    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
-    if flags & NAMESPACES != 0 {
-        return Err(Errno::EPERM);
-    }
-    if flags & !(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if flags & (CLONE_FS | CLONE_FILES) != 0 && cx.process.tasks().len() > 1 {
-        return Err(Errno::EINVAL);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -156,13 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn half_shared_processes_and_namespaces_are_refused() {
+    fn half_shared_processes_are_refused() {
         for flags in [0x400 | 17, 0x200 | 17, 0x800 | 17, 0x900 | 17, 0x8011, 0x2011, 0x0080_0011, 0x1011, 65]
         {
             assert_eq!(check(flags), Err(Errno::EINVAL), "{flags:#x}");
         }
+        // With namespaces: threads, directories of others', and undo lists of another's semaphores.
+        for flags in [0x1001_0f00, 0x1000_0211, 0x0002_0211, 0x0804_0011] {
+            assert_eq!(check(flags), Err(Errno::EINVAL), "{flags:#x}");
+        }
         for flags in [0x1000_0011, 0x2000_0011, 0x0002_0011, 0x4000_0011] {
-            assert_eq!(check(flags), Err(Errno::EPERM), "{flags:#x}");
+            assert_eq!(check(flags), Ok(Made::Process), "{flags:#x}");
         }
         // A thread that keeps its own descriptors.
         assert_eq!(check(0x0001_0b00), Err(Errno::EINVAL));

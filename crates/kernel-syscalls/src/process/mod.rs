@@ -6,6 +6,7 @@ pub(crate) mod exit;
 pub(crate) mod groups;
 pub(crate) mod kill;
 pub(crate) mod limits;
+pub(crate) mod namespaces;
 pub(crate) mod pidfd;
 pub(crate) mod prctl;
 pub(crate) mod remote;

@@ -160,7 +160,10 @@ impl WalkContext<'_> {
         match place.inode().kind() {
             FileKind::Symlink => return Err(Errno::ELOOP),
             FileKind::Directory if want.contains(Access::WRITE) => return Err(Errno::EISDIR),
-            FileKind::CharDevice | FileKind::BlockDevice if mount_flags.contains(MountFlags::NODEV) => {
+            // Nobody makes a device by mounting a filesystem of his own (SB_I_NODEV).
+            FileKind::CharDevice | FileKind::BlockDevice
+                if mount_flags.contains(MountFlags::NODEV) || !place.dentry.owner_ns().is_initial() =>
+            {
                 return Err(Errno::EACCES);
             }
             _ => {}

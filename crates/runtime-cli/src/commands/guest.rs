@@ -10,8 +10,8 @@ use runtime_supervisor::{Error, ExitStatus, Options, TraceTo};
 
 use crate::args::{DoArgs, RunArgs, TraceArgs};
 
-/// CAP_CHOWN … as Docker grants by default.
-const DEFAULT_CAPS: u64 = 0xa804_25fb;
+/// All of them: they count inside the container alone, where everything is its own (ARCHITECTURE.md).
+const ROOT_CAPS: u64 = 0x01ff_ffff_ffff;
 
 /// __NEW_UTS_LEN of include/uapi/linux/utsname.h.
 const MAX_HOSTNAME: usize = 64;
@@ -27,7 +27,7 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
         mounts.push(parse_volume(volume)?);
     }
     let user = parse_user(&args.user)?;
-    let caps = if user.uid == 0 { DEFAULT_CAPS } else { 0 };
+    let caps = if user.uid == 0 { ROOT_CAPS } else { 0 };
     let spec = ContainerSpec {
         rootfs,
         readonly: args.readonly,
@@ -41,7 +41,7 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
         user,
         hostname: args.hostname.as_bytes().to_vec(),
         domainname: b"(none)".to_vec(),
-        capabilities: [DEFAULT_CAPS, caps, caps, 0, 0],
+        capabilities: [ROOT_CAPS, caps, caps, 0, 0],
         no_new_privs: false,
         rlimits: Vec::new(),
         // Where one of the standard streams is one.

@@ -11,7 +11,7 @@ mod ids;
 mod links;
 mod mem;
 mod memory;
-mod mounts;
+pub(super) mod mounts;
 mod namespaces;
 mod settings;
 mod stat;

@@ -1,0 +1,35 @@
+//! pivot_root(2).
+
+use std::sync::Arc;
+
+use abi_linux::SysResult;
+use kernel_base::user::UserCStr;
+use kernel_vfs::path::Path;
+use kernel_vfs::walk::WalkFlags;
+
+use super::own_namespace;
+use crate::cx::Cx;
+use crate::path::at::{CWD, Target};
+
+/// pivot_root(2): the new root for every process that had the old one (chroot_fs_refs).
+pub(crate) fn sys_pivot_root(cx: &Cx, new_root: UserCStr, put_old: UserCStr) -> SysResult<()> {
+    let namespace = own_namespace(cx)?;
+    let new = Target::read(cx, CWD, new_root)?;
+    let new = cx.with_walk(|walk| new.resolve(walk, WalkFlags::DIRECTORY))?;
+    let old = Target::read(cx, CWD, put_old)?;
+    let old = cx.with_walk(|walk| old.resolve(walk, WalkFlags::DIRECTORY))?;
+    let root = cx.process.fs.lock().root.clone();
+    namespace.pivot_root(&root, &new, &old)?;
+    let follow = |path: &Path| if path.is_same(&root) { new.clone() } else { path.clone() };
+    for process in cx.kernel().processes() {
+        let mut fs = process.fs.lock();
+        if fs.root.is_same(&root) || fs.cwd.is_same(&root) {
+            let mut changed = (**fs).clone();
+            (changed.root, changed.cwd) = (follow(&fs.root), follow(&fs.cwd));
+            let before = std::mem::replace(&mut *fs, Arc::new(changed));
+            drop(fs);
+            drop(before);
+        }
+    }
+    Ok(())
+}

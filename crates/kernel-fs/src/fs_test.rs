@@ -20,6 +20,7 @@ use crate::tmpfs::{Tmpfs, TmpfsOptions};
 pub(crate) struct Rig {
     pub(crate) caller: FakeCaller,
     pub(crate) namespace: Arc<MountNamespace>,
+    pub(crate) root: Path,
     pub(crate) cwd: Path,
     pub(crate) creds: Credentials,
 }
@@ -35,8 +36,14 @@ impl Rig {
     pub(crate) fn on(caller: FakeCaller, superblock: &Arc<dyn SuperBlock>) -> Self {
         let mount = Mount::of(superblock, b"none", MountFlags::empty());
         let namespace = MountNamespace::new(mount);
-        let cwd = namespace.root().clone();
-        Self { caller, namespace, cwd, creds: Credentials::new(0, 0, CapSet::CONTAINER_DEFAULT) }
+        let cwd = namespace.root();
+        Self {
+            caller,
+            namespace,
+            root: cwd.clone(),
+            cwd,
+            creds: Credentials::new(0, 0, CapSet::CONTAINER_DEFAULT),
+        }
     }
 
     /// Root of a container on an empty tmpfs.
@@ -53,13 +60,7 @@ impl Rig {
     }
 
     pub(crate) fn cx(&self) -> WalkContext<'_> {
-        WalkContext {
-            root: self.namespace.root(),
-            cwd: &self.cwd,
-            creds: &self.creds,
-            who: &self.caller,
-            umask: 0o022,
-        }
+        WalkContext { root: &self.root, cwd: &self.cwd, creds: &self.creds, who: &self.caller, umask: 0o022 }
     }
 
     pub(crate) fn find(&self, path: &str) -> SysResult<Path> {

@@ -41,7 +41,7 @@ impl Inode for Fresh {
     }
 }
 
-struct FreshFs(u64);
+pub(crate) struct FreshFs(pub(crate) u64);
 
 impl SuperBlock for FreshFs {
     fn root(&self) -> Arc<dyn Inode> {
@@ -61,7 +61,7 @@ impl SuperBlock for FreshFs {
     }
 }
 
-struct Nobody(Arc<FakePlatform>);
+pub(crate) struct Nobody(pub(crate) Arc<FakePlatform>);
 
 impl Caller for Nobody {
     fn pid(&self) -> i32 {
@@ -105,11 +105,11 @@ fn a_mount_deep_in_a_fresh_tree_is_found_until_unmounted() {
     let upper: Arc<dyn SuperBlock> = Arc::new(FreshFs(2));
     let namespace = MountNamespace::new(Mount::of(&lower, b"lower", MountFlags::empty()));
     let root = namespace.root();
-    let cx = WalkContext { root, cwd: root, creds: &creds, who: &who, umask: 0 };
+    let cx = WalkContext { root: &root, cwd: &root, creds: &creds, who: &who, umask: 0 };
     let find = || cx.resolve(None, b"/sys/kernel/masked", WalkFlags::empty()).expect("every name is there");
     namespace.mount(&upper, b"upper", MountFlags::RDONLY, &find()).expect("a directory on a directory");
     assert_eq!(find().inode().metadata().map(|metadata| metadata.ino), Ok(2));
-    assert_eq!(find().display(root), b"/sys/kernel/masked");
-    namespace.unmount(&find(), Unmount::IfUnused).expect("nobody uses it");
+    assert_eq!(find().display(&root), b"/sys/kernel/masked");
+    namespace.unmount(find(), Unmount::IfUnused).expect("nobody uses it");
     assert_eq!(find().inode().metadata().map(|metadata| metadata.ino), Ok(1));
 }

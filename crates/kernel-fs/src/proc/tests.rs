@@ -58,7 +58,7 @@ fn bed() -> Bed {
     let tmpfs: Arc<dyn SuperBlock> =
         Tmpfs::new(options, platform, Arc::new(DeviceRegistry::new())).expect("a tmpfs");
     let namespace = MountNamespace::new(Mount::of(&tmpfs, b"some root", MountFlags::RELATIME));
-    let root = namespace.root().clone();
+    let root = namespace.root();
     let fs = FsState { cwd: root.clone(), root, umask: 0o022 };
     let credentials = Credentials::new(0, 0, CapSet::CONTAINER_DEFAULT);
     let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials, Limits::for_init(1024));
@@ -67,7 +67,7 @@ fn bed() -> Bed {
     let mut names = HostPrefixes::new();
     names.add(b"/srv/rootfs", b"/");
     let options = ProcOptions { hooks: Arc::new(TestHooks(names)), ..ProcOptions::default() };
-    let proc = ProcFs::new(&kernel, &namespace, options);
+    let proc = ProcFs::new(&kernel, options);
     let task = kernel.known_task(INIT).expect("pid 1");
     task.with_walk(|walk| walk.mkdir(None, b"/proc", 0o755)).expect("a directory");
     let at = task.with_walk(|walk| walk.resolve(None, b"/proc", WalkFlags::empty())).expect("/proc");

@@ -92,7 +92,7 @@ fn unnamed_file_can_be_linked() {
     let flags = OpenFlags::TMPFILE | OpenFlags::RDWR;
     let file = rig.open("/", flags).unwrap();
     assert_eq!(file.inode.metadata().unwrap().nlink, 0);
-    assert!(file.path.display(rig.namespace.root()).ends_with(b" (deleted)"));
+    assert!(file.path.display(&rig.namespace.root()).ends_with(b" (deleted)"));
     file.ops.write(file.io(&rig.caller, 0), b"t").unwrap();
     rig.cx().link(Some(&file.path), b"", WalkFlags::EMPTY_PATH, None, b"/named").unwrap_err();
     let mut creds = rig.creds.clone();
@@ -147,7 +147,7 @@ fn rename_keeps_linux_rules() {
     assert_eq!(rig.get("/f").unwrap(), b"g");
     let open = rig.open("/a/b", OpenFlags::DIRECTORY).unwrap();
     rename(&rig, "/a", "/empty").unwrap();
-    assert_eq!(open.path.display(rig.namespace.root()), b"/empty/b");
+    assert_eq!(open.path.display(&rig.namespace.root()), b"/empty/b");
     assert_eq!(rig.find("/a").err(), Some(Errno::ENOENT));
     assert_eq!(rig.stat("/").unwrap().nlink, 2 + 2);
     rename(&rig, "/f", "/g").unwrap();
@@ -179,12 +179,12 @@ fn removal_rules_and_deleted_paths() {
     assert_eq!(rig.cx().rmdir(None, b"/d/.."), Err(Errno::ENOTEMPTY));
     let file = rig.open("/d/f", OpenFlags::empty()).unwrap();
     rig.cx().unlink(None, b"/d/f").unwrap();
-    assert_eq!(file.path.display(rig.namespace.root()), b"/d/f (deleted)");
+    assert_eq!(file.path.display(&rig.namespace.root()), b"/d/f (deleted)");
     let mut bytes = [0; 5];
     assert_eq!(file.ops.read(file.io(&rig.caller, 0), &mut bytes), Ok(5));
     let dir = rig.open("/d", OpenFlags::DIRECTORY).unwrap();
     rig.cx().rmdir(None, b"/d").unwrap();
-    assert_eq!(dir.path.display_cwd(rig.namespace.root()), Err(Errno::ENOENT));
+    assert_eq!(dir.path.display_cwd(&rig.namespace.root()), Err(Errno::ENOENT));
     let made =
         rig.cx().open(Some(&dir.path), b"x", OpenFlags::CREAT | OpenFlags::RDWR, 0o600, WalkFlags::empty());
     assert_eq!(made.err(), Some(Errno::ENOENT));
@@ -286,8 +286,8 @@ fn mounts_cross_and_keep_their_rules() {
     rig.namespace.mount(&other, b"tmpfs", MountFlags::NODEV, &at).unwrap();
     assert_eq!(rig.find("/m/hidden").err(), Some(Errno::ENOENT));
     rig.put("/m/f", b"in").unwrap();
-    assert_eq!(rig.find("/m/..").unwrap().display(rig.namespace.root()), b"/");
-    assert_eq!(rig.find("/m/f").unwrap().display(rig.namespace.root()), b"/m/f");
+    assert_eq!(rig.find("/m/..").unwrap().display(&rig.namespace.root()), b"/");
+    assert_eq!(rig.find("/m/f").unwrap().display(&rig.namespace.root()), b"/m/f");
     assert_eq!(rig.cx().rmdir(None, b"/m"), Err(Errno::EBUSY));
     assert_eq!(rename(&rig, "/m/f", "/f"), Err(Errno::EXDEV));
     rig.mkdir("/b").unwrap();
@@ -298,9 +298,9 @@ fn mounts_cross_and_keep_their_rules() {
     assert_eq!(rig.put("/b/new", b""), Err(Errno::EROFS));
     assert_eq!(rig.namespace.list().len(), 3);
     let busy = rig.open("/m/f", OpenFlags::empty()).unwrap();
-    assert_eq!(rig.namespace.unmount(&rig.find("/m").unwrap(), Unmount::IfUnused), Err(Errno::EBUSY));
+    assert_eq!(rig.namespace.unmount(rig.find("/m").unwrap(), Unmount::IfUnused), Err(Errno::EBUSY));
     drop(busy);
-    assert_eq!(rig.namespace.unmount(&rig.find("/m").unwrap(), Unmount::IfUnused), Ok(()));
+    assert_eq!(rig.namespace.unmount(rig.find("/m").unwrap(), Unmount::IfUnused), Ok(()));
     assert!(rig.find("/m/hidden").is_ok());
     assert_eq!(rig.get("/b/f").unwrap(), b"in");
 }
@@ -354,7 +354,7 @@ fn a_very_deep_tree_is_dropped_without_recursion() {
         rig.mkdir("d").unwrap();
         rig.cwd = rig.find("d").unwrap();
     }
-    rig.cwd = rig.namespace.root().clone();
+    rig.cwd = rig.namespace.root();
     drop(rig);
 }
 

@@ -53,7 +53,7 @@ impl Rig {
         let tmpfs = Tmpfs::new(TmpfsOptions::default(), platform, Arc::new(DeviceRegistry::new())).unwrap();
         let superblock: Arc<dyn SuperBlock> = tmpfs;
         let namespace = MountNamespace::new(Mount::of(&superblock, b"none", MountFlags::empty()));
-        let root = namespace.root().clone();
+        let root = namespace.root();
         let fs = FsState { root: root.clone(), cwd: root, umask: 0o22 };
         let credentials = Credentials::new(0, 0, CapSet::ALL);
         let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials, Limits::for_init(4096));

@@ -375,3 +375,6 @@ impl Path {
         self.inode().kind() == FileKind::Directory
     }
 }
+
+#[cfg(test)]
+mod tests;

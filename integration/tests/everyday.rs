@@ -26,5 +26,6 @@ everyday! {
     gpg_makes_keys_signs_and_verifies = "gpg.sh";
     manuals_are_indexed_and_shown = "manuals.sh";
     locales_are_made = "locales.sh";
+    bubblewrap_makes_sandboxes = "bubblewrap.sh";
     monitors_show_processes_and_machine = "monitors.sh";
 }

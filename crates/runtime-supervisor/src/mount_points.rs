@@ -112,7 +112,9 @@ impl MountPoints {
         }
         let aside = MountNamespace::new(Mount::of(devices, b"tmpfs", MountFlags::empty()));
         let null = find(&aside, b"/null", who)?;
-        self.namespace.bind(&null, &at, Depth::One).map(drop)
+        // Only the namespace that a mount is in may copy it.
+        let copy = aside.copy_of(&null, Depth::One)?;
+        self.namespace.attach(&copy, &at)
     }
 
     fn existing(&self, path: &[u8], who: &dyn Caller) -> SysResult<Option<Path>> {

@@ -68,7 +68,9 @@ pub(super) fn threads(target: &Target) -> Vec<i32> {
         return vec![process.pid];
     }
     target.proc.kernel.find_new_threads(process);
-    process.tasks().iter().map(|task| task.guest_tid).collect()
+    let ids: Vec<i32> = process.tasks().iter().map(|task| task.guest_tid).collect();
+    // Between its last call and the news of its death it is a zombie already for those who look.
+    if ids.is_empty() { vec![process.pid] } else { ids }
 }
 
 /// The children of a process; all are said to be its leader's.

@@ -38,6 +38,7 @@ guests! {
     files = "guest_files";
     attributes = "guest_attributes";
     transfers = "guest_transfers";
+    holds = "guest_holds";
     splices = "guest_splice";
     file_events = "guest_inotify";
     posix_timers = "guest_timers";

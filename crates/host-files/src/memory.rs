@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi_linux::SysResult;
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, open};
 
 use crate::data::DataFile;
 use crate::errno;
@@ -26,7 +26,7 @@ const LISTED: &[u8] = b"/memfd:palisade:";
 impl MemFile {
     /// An empty one.
     pub fn new() -> SysResult<Self> {
-        let flags = MemfdFlags::CLOEXEC;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let label = NEXT_LABEL.fetch_add(1, Ordering::Relaxed);
         let name = format!("palisade:{label}");
         // MFD_EXEC (6.3) says that mapping it executable is meant.
@@ -50,6 +50,11 @@ impl MemFile {
     #[must_use]
     pub fn label_of(name: &[u8]) -> Option<u64> {
         std::str::from_utf8(name.strip_prefix(LISTED)?).ok()?.parse().ok()
+    }
+
+    /// Refuses writes from now on; EBUSY while a shared writable mapping exists.
+    pub fn seal_writing(&self) -> SysResult<()> {
+        fcntl_add_seals(&*self.data.mapping_fd(), SealFlags::WRITE).map_err(errno)
     }
 
     /// Its contents.

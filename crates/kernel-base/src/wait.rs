@@ -17,11 +17,19 @@ use crate::sync::Mutex;
 pub trait Listener: Send + Sync {
     /// The object has (at least) these events now.
     fn notify(&self, events: Events);
+    /// As `notify`, for one of the exclusive listeners: whether it found somebody who will deal with it, so that
+    /// the next need not be told.
+    fn notify_exclusive(&self, events: Events) -> bool {
+        self.notify(events);
+        true
+    }
 }
 
 enum Waiter {
     Call(Waker),
     Listener(Arc<dyn Listener>),
+    /// Told only when no other of its kind was there before it (EPOLLEXCLUSIVE).
+    Exclusive(Arc<dyn Listener>),
 }
 
 struct Entry {
@@ -64,17 +72,20 @@ impl WaitQueue {
         }
         let mut calls = smallvec::SmallVec::<[Waker; 4]>::new();
         let mut listeners = smallvec::SmallVec::<[Arc<dyn Listener>; 4]>::new();
+        let mut exclusive = smallvec::SmallVec::<[Arc<dyn Listener>; 4]>::new();
         let always = Events::ERR | Events::HUP;
         for entry in &self.waiters.lock().entries {
             if (entry.interest | always).intersects(events) {
                 match &entry.waiter {
                     Waiter::Call(waker) => calls.push(waker.clone()),
                     Waiter::Listener(listener) => listeners.push(Arc::clone(listener)),
+                    Waiter::Exclusive(listener) => exclusive.push(Arc::clone(listener)),
                 }
             }
         }
         calls.into_iter().for_each(Waker::wake);
         listeners.into_iter().for_each(|listener| listener.notify(events));
+        exclusive.into_iter().any(|listener| listener.notify_exclusive(events));
     }
 
     fn add(&self, interest: Events, waiter: Waiter) -> WaitKey {
@@ -90,6 +101,17 @@ impl WaitQueue {
     /// Adds a listener until [`WaitQueue::remove`].
     pub fn add_listener(&self, interest: Events, listener: Arc<dyn Listener>) -> WaitKey {
         self.add(interest, Waiter::Listener(listener))
+    }
+
+    /// Adds a listener of which one is enough to be told, until [`WaitQueue::remove`].
+    pub fn add_exclusive_listener(&self, interest: Events, listener: Arc<dyn Listener>) -> WaitKey {
+        self.add(interest, Waiter::Exclusive(listener))
+    }
+
+    /// Whether anybody waits.
+    #[must_use]
+    pub fn is_waited_on(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
     }
 
     /// Adds a parked call's waker until [`WaitQueue::remove`].

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use platform_api::{HostTid, ProcFile};
 
+use crate::exec::Image;
 use crate::kernel::{ExitStatus, Kernel};
 use crate::process::Process;
 use crate::task::Task;
@@ -77,15 +78,34 @@ impl Kernel {
         }
     }
 
-    /// Lets go of what a process holds: descriptors, timers.
+    /// Lets go of what a process holds: descriptors, timers, its program.
     fn release(&self, process: &Arc<Process>) {
         process.dying.store(true, Ordering::Relaxed);
         process.real_timer.disarm();
         process.posix_timers.clear();
+        process.set_image(Image::default());
         let task = process.any_task();
         for file in process.files.remove_all() {
             if let Some(task) = &task {
                 file.flush(&**task);
+            }
+        }
+    }
+
+    /// Processes that the host has ended let go of their programs, before the host's word of it has come: who waited for
+    /// one may write its program.
+    pub fn end_dead_images(self: &Arc<Self>) {
+        let ended = |process: &Process| {
+            const STAT_LEN: usize = 1024;
+            let mut stat = Vec::new();
+            let read = self.platform.read_proc(process.tgid, ProcFile::Stat, STAT_LEN, &mut stat);
+            let name_end = stat.iter().rposition(|&b| b == b')');
+            let state = name_end.and_then(|at| stat.get(at + 2));
+            read.is_err() || matches!(state, Some(b'Z' | b'X'))
+        };
+        for process in self.processes() {
+            if process.image.read().execution.is_some() && ended(&process) {
+                process.set_image(Image::default());
             }
         }
     }

@@ -65,7 +65,7 @@ pub trait ContainerEvents: Send + Sync {
 /// The system that guests see (uname(2), /proc/version): the ABI promised is Linux 6.18's.
 pub const RELEASE: &str = "6.18.0-palisade";
 /// uname(2)'s version.
-pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Palisade";
+pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC";
 
 /// All threads, by host id.
 type TaskMap = FxHashMap<HostTid, Arc<Task>>;

@@ -19,6 +19,7 @@ use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, MutexGuard, RwLock};
 use kernel_base::user_ns::UserNamespace;
 
+use crate::busy::WriteCount;
 use crate::inode::{Inode, RenameMode, SuperBlock};
 use crate::mount::SuperFlags;
 use crate::notify::{self, LastName};
@@ -71,6 +72,7 @@ pub struct Dentry {
     pins: AtomicU32,
     deleted: AtomicBool,
     last_name: LastName,
+    writers: WriteCount,
     /// Used since the clock's hand passed.
     referenced: AtomicBool,
 }
@@ -87,6 +89,7 @@ impl Dentry {
             pins: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
             last_name: LastName::default(),
+            writers: WriteCount::default(),
             referenced: AtomicBool::new(true),
         })
     }
@@ -164,6 +167,11 @@ impl Dentry {
     /// Changes them.
     pub fn set_super_flags(&self, flags: SuperFlags) {
         self.tree.flags.store(flags.bits(), Ordering::Release);
+    }
+
+    /// Who writes or executes it.
+    pub(crate) fn writers(&self) -> &WriteCount {
+        &self.writers
     }
 
     /// Whether the name was removed.

@@ -16,6 +16,7 @@ use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, MutexGuard};
 use kernel_base::wait::WaitQueue;
 
+use crate::busy::Writing;
 use crate::inode::{FileKind, Inode};
 use crate::notify::{self, Happened};
 use crate::path::Path;
@@ -109,6 +110,10 @@ pub trait FileOps: Send + Sync + Any {
         let _ = (who, position, emit);
         Err(Errno::ENOTDIR)
     }
+    /// Whether every lseek(2) leads to the start (null_lseek).
+    fn stays_at_start(&self) -> bool {
+        false
+    }
     /// New position for SEEK_END, SEEK_DATA and SEEK_HOLE; the others are the VFS's own.
     fn seek(&self, whence: Whence, offset: i64) -> SysResult<u64> {
         let _ = (whence, offset);
@@ -150,6 +155,15 @@ pub trait FileWatcher: Send + Sync {
     fn file_gone(&self, file: &File);
 }
 
+/// How a file came to be open.
+#[derive(Default)]
+pub(crate) struct Opening {
+    /// The call that opened it made it.
+    pub created: bool,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub writing: Option<Writing>,
+}
+
 /// An open file description: shared by dup(2) and fork(2).
 pub struct File {
     /// Where it was opened; for pipes and the like a place that only prints (`pipe:[7]`).
@@ -158,6 +172,7 @@ pub struct File {
     pub inode: Arc<dyn Inode>,
     /// What it does.
     pub ops: Arc<dyn FileOps>,
+    opening: Opening,
     flags: AtomicU32,
     position: Mutex<u64>,
     watchers: Mutex<Vec<Weak<dyn FileWatcher>>>,
@@ -191,11 +206,21 @@ impl File {
     /// A freshly opened file at position 0. `flags` without those that only concern the opening.
     #[must_use]
     pub fn new(path: Path, inode: Arc<dyn Inode>, ops: Arc<dyn FileOps>, flags: OpenFlags) -> Arc<Self> {
+        Self::opened(path, inode, ops, flags, Opening::default())
+    }
+
+    pub(crate) fn opened(
+        path: Path,
+        inode: Arc<dyn Inode>,
+        ops: Arc<dyn FileOps>,
+        flags: OpenFlags,
+        opening: Opening,
+    ) -> Arc<Self> {
         let once =
             OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
         let kept = flags.difference(once);
         let (flags, position, watchers) = (AtomicU32::new(kept.bits()), Mutex::default(), Mutex::default());
-        let file = Self { path, inode, ops, flags, position, watchers };
+        let file = Self { path, inode, ops, opening, flags, position, watchers };
         if file.is_writer() {
             file.path.mount.count_writer(true);
         }
@@ -206,6 +231,12 @@ impl File {
     fn is_writer(&self) -> bool {
         let flags = self.flags();
         flags.writable() && !flags.contains(OpenFlags::PATH) && self.inode.kind() == FileKind::Regular
+    }
+
+    /// Whether the call that opened it made it, too (F_CREATED_QUERY).
+    #[must_use]
+    pub fn was_created(&self) -> bool {
+        self.opening.created
     }
 
     /// Access mode and status flags.

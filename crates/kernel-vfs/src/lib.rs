@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod anon;
+pub mod busy;
 pub mod dentry;
 pub mod device;
 pub mod file;

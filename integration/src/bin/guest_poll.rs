@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         select_times_out_with_empty_sets,
         epoll_level_repeats_until_drained,
         epoll_edge_tells_once_per_write,
+        epoll_exclusive_wakes_one_waiter,
         epoll_oneshot_is_silent_until_rearmed,
         epoll_add_twice_gets_eexist_and_missing_enoent,
         epoll_of_regular_file_gets_eperm,
@@ -222,6 +223,30 @@ fn epoll_level_repeats_until_drained() {
     }
     read(&reader, &mut [0; 2]).expect("read");
     assert!(wait(&epoll, 0).is_empty());
+}
+
+fn epoll_exclusive_wakes_one_waiter() {
+    const WAITERS: usize = 4;
+    let (reader, writer) = pipe().expect("pipe");
+    let flags = IN | EpollFlags::EPOLLET | EpollFlags::EPOLLEXCLUSIVE;
+    let (told, woken) = std::sync::mpsc::channel();
+    let waiters: Vec<_> = (0..WAITERS)
+        .map(|_| {
+            let (epoll, told) = (epoll_with(&reader, flags, 1), told.clone());
+            thread::spawn(move || {
+                assert_eq!(wait(&epoll, 10_000).len(), 1);
+                told.send(()).expect("the check listens");
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(200));
+    for _ in 0..WAITERS {
+        write(&writer, b"x").expect("write");
+        woken.recv_timeout(Duration::from_secs(5)).expect("one is woken");
+        assert!(woken.recv_timeout(Duration::from_millis(100)).is_err(), "and no other");
+        read(&reader, &mut [0]).expect("read");
+    }
+    waiters.into_iter().for_each(|waiter| waiter.join().expect("waiter"));
 }
 
 fn epoll_edge_tells_once_per_write() {

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         read_of_directory_gets_eisdir,
         close_range_closes_and_marks,
         sendfile_copies_to_pipe_and_moves_offset,
+        sendfile_to_offset_that_cannot_be_written_gets_efault,
+        null_zero_and_full_stay_at_their_start,
         copy_file_range_copies,
         splice_moves_between_pipe_and_file,
         fallocate_extends,
@@ -86,6 +88,27 @@ fn sendfile_copies_to_pipe_and_moves_offset() {
     let mut all = String::new();
     File::from(reader).read_to_string(&mut all).expect("read");
     assert_eq!(all, "012389");
+}
+
+fn sendfile_to_offset_that_cannot_be_written_gets_efault() {
+    let scratch = Scratch::new();
+    let (source, target) = (File::open(scratch.file("empty", "")).expect("open"), text(&scratch));
+    static OFFSET: i64 = 0;
+    // SAFETY: the kernel checks the address, and may only read it.
+    let sent = unsafe {
+        let offset = (&raw const OFFSET).cast_mut();
+        libc::sendfile(target.as_raw_fd(), source.as_raw_fd(), offset, 1)
+    };
+    assert_eq!(Errno::result(sent), Err(Errno::EFAULT));
+}
+
+fn null_zero_and_full_stay_at_their_start() {
+    for name in ["/dev/null", "/dev/zero", "/dev/full"] {
+        let device = File::open(name).expect("open");
+        for (offset, whence) in [(-5, libc::SEEK_SET), (7, libc::SEEK_CUR), (9, libc::SEEK_END)] {
+            assert_eq!(fd::lseek(device.as_raw_fd(), offset, whence), Ok(0), "{name}");
+        }
+    }
 }
 
 fn copy_file_range_copies() {

@@ -72,6 +72,10 @@ impl FileOps for MemoryDevice {
         Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
     }
 
+    fn stays_at_start(&self) -> bool {
+        matches!(self.kind, Kind::Null | Kind::Zero | Kind::Full)
+    }
+
     fn seek(&self, _whence: Whence, _offset: i64) -> SysResult<u64> {
         Ok(0)
     }

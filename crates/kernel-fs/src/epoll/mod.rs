@@ -72,6 +72,12 @@ impl Listener for Link {
             epoll.mark_ready(self.key, events);
         }
     }
+
+    fn notify_exclusive(&self, events: Events) -> bool {
+        let Some(epoll) = self.epoll.upgrade() else { return false };
+        let is_waited_on = epoll.queue.is_waited_on();
+        epoll.mark_ready(self.key, events) && is_waited_on
+    }
 }
 
 impl Epoll {
@@ -98,10 +104,13 @@ impl Epoll {
         &self.queue
     }
 
-    fn mark_ready(&self, key: Key, events: Events) {
-        if self.state.lock().notify(key, events) {
+    /// Whether the item cares for `events`.
+    fn mark_ready(&self, key: Key, events: Events) -> bool {
+        let cares = self.state.lock().notify(key, events);
+        if cares {
             self.queue.wake(READABLE);
         }
+        cares
     }
 
     /// epoll_ctl(2) on `file`, which the caller knows as `fd`. Errors in Linux's order (do_epoll_ctl).
@@ -175,7 +184,12 @@ impl Epoll {
         if let Some(queue) = file.ops.wait_queue() {
             let interest = self.state.lock().items.get(&key).map_or(Events::empty(), |item| item.events);
             let link = Arc::new(Link { epoll: Weak::clone(&self.me), key });
-            let wait_key = queue.add_listener(interest.difference(PRIVATE), link);
+            let what = interest.difference(PRIVATE);
+            let wait_key = if interest.contains(Events::EXCLUSIVE) {
+                queue.add_exclusive_listener(what, link)
+            } else {
+                queue.add_listener(what, link)
+            };
             if let Some(item) = self.state.lock().items.get_mut(&key) {
                 item.wait_key = Some(wait_key);
             }

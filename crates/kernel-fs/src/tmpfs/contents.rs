@@ -40,6 +40,10 @@ impl TmpInode {
         if seals.load(Ordering::Acquire) & F_SEAL_SEAL != 0 {
             return Err(Errno::EPERM);
         }
+        let new = added & !seals.load(Ordering::Acquire);
+        if new & F_SEAL_WRITE != 0 {
+            self.with_data(|data| data.seal_writing())?;
+        }
         seals.fetch_or(added, Ordering::AcqRel);
         Ok(())
     }
@@ -113,14 +117,22 @@ impl TmpInode {
         Ok(())
     }
 
-    /// Runs `change` on the bytes of a file that may be written, and notes the change.
+    /// EPERM when bytes must not be replaced by a hole.
+    pub(super) fn check_punch(&self) -> SysResult<()> {
+        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// EPERM when the file must not become `size` bytes long.
+    pub(super) fn check_growth(&self, size: u64) -> SysResult<()> {
+        let grows = self.sealed(F_SEAL_GROW) && size > self.data()?.read().size();
+        if grows { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// Runs `change` on the bytes of a file, and notes the change.
     pub(super) fn change_data(
         &self,
         change: impl FnOnce(&mut Data, &Shared) -> SysResult<()>,
     ) -> SysResult<()> {
-        if self.sealed(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) {
-            return Err(Errno::EPERM);
-        }
         change(&mut self.data()?.write(), &self.shared)?;
         self.touch_data();
         Ok(())

@@ -214,6 +214,14 @@ impl Data {
         }
     }
 
+    /// F_SEAL_WRITE: EBUSY while a shared writable mapping exists, which the host knows.
+    pub(super) fn seal_writing(&self) -> SysResult<()> {
+        match &self.store {
+            Store::Mapped(file) => file.seal_writing(),
+            Store::Pages(_) => Ok(()),
+        }
+    }
+
     /// What to map; from now on the host keeps the bytes.
     pub(super) fn mapping(&mut self, access: MapAccess) -> SysResult<Mapping> {
         if let Store::Pages(pages) = &mut self.store {

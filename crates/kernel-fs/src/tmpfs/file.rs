@@ -70,8 +70,13 @@ impl FileOps for TmpFile {
         let end = offset.checked_add(len).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
         let size = self.inode.with_data(|data| Ok(data.size()))?;
         match mode {
-            0 | KEEP_SIZE => self.inode.change_data(|data, shared| data.reserve(shared, offset, len))?,
+            0 | KEEP_SIZE => {
+                // mm/shmem.c:shmem_fallocate minds the seals on the size even if that is kept.
+                self.inode.check_growth(end)?;
+                self.inode.change_data(|data, shared| data.reserve(shared, offset, len))?;
+            }
             m if m == PUNCH_HOLE | KEEP_SIZE || m & !KEEP_SIZE == ZERO_RANGE => {
+                self.inode.check_punch()?;
                 self.inode.change_data(|data, shared| data.punch(shared, offset, len))?;
             }
             _ => return Err(Errno::EOPNOTSUPP),

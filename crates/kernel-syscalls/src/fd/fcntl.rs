@@ -68,7 +68,8 @@ fn on_file(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<i64> {
         F_SETFL => set_flags(cx, file, OpenFlags::from_bits_retain(arg as u32)).map(|()| 0),
         F_GETLEASE => Ok(i64::from(F_UNLCK)),
         // Nothing raises SIGIO, so there is nobody to remember.
-        F_SETOWN | F_GETOWN | F_GETSIG | F_CREATED_QUERY => Ok(0),
+        F_SETOWN | F_GETOWN | F_GETSIG => Ok(0),
+        F_CREATED_QUERY => Ok(i64::from(file.was_created())),
         F_SETSIG if arg <= 64 => Ok(0),
         // No directory is watched by anyone; to ask for no events is to stop watching (fcntl_dirnotify).
         F_NOTIFY if arg as u32 & !DN_MULTISHOT == 0 => Ok(0),

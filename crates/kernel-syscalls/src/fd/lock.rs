@@ -94,15 +94,6 @@ pub(crate) fn get(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<()> {
     cx.mem().write(at, &request)
 }
 
-/// Tries to take a lock until nobody else holds it.
-async fn take(wait: bool, mut attempt: impl FnMut() -> SysResult<()>) -> SysResult<()> {
-    if !wait {
-        return attempt();
-    }
-    let attempt = || Some(attempt()).filter(|result| *result != Err(Errno::EAGAIN));
-    table().wait_queue().wait_until(Events::IN, attempt).await
-}
-
 /// F_SETLK, F_SETLKW and their relatives for open files.
 pub(crate) async fn set(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<()> {
     let request = cx.mem().read(UserRef::<Flock>::new(arg))?;
@@ -112,8 +103,11 @@ pub(crate) async fn set(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<()
         Some(LockKind::Shared) => file.check_readable()?,
         Some(LockKind::Exclusive) => file.check_writable()?,
     }
-    let wait = matches!(op, F_SETLKW | F_OFD_SETLKW);
-    take(wait, || table().set_record(file, wanted)).await
+    if !matches!(op, F_SETLKW | F_OFD_SETLKW) {
+        return table().set_record(file, wanted);
+    }
+    let mut waiting = table().wait_for_record(file, wanted);
+    table().wait_queue().wait_until(Events::IN, || waiting.attempt()).await
 }
 
 /// flock(2).
@@ -125,5 +119,9 @@ pub(crate) async fn sys_flock(cx: &Cx, fd: Fd, op: u32) -> SysResult<()> {
         _ => return Err(Errno::EINVAL),
     };
     let file = cx.file(fd)?;
-    take(op & LOCK_NB == 0, || table().flock(&file, kind)).await
+    if op & LOCK_NB != 0 {
+        return table().flock(&file, kind);
+    }
+    let attempt = || Some(table().flock(&file, kind)).filter(|result| *result != Err(Errno::EAGAIN));
+    table().wait_queue().wait_until(Events::IN, attempt).await
 }

@@ -40,8 +40,14 @@ async fn open_file(
     mode: u32,
     walk_flags: WalkFlags,
 ) -> SysResult<Fd> {
-    let file: Arc<File> =
-        cx.with_walk(|walk| walk.open(target.at.as_ref(), &target.path, flags, mode, walk_flags))?;
+    let open = || cx.with_walk(|walk| walk.open(target.at.as_ref(), &target.path, flags, mode, walk_flags));
+    let file: Arc<File> = open().or_else(|errno| match errno {
+        Errno::ETXTBSY => {
+            cx.kernel().end_dead_images();
+            open()
+        }
+        _ => Err(errno),
+    })?;
     complete(&file).await;
     cx.install(file, flags.contains(OpenFlags::CLOEXEC))
 }

@@ -83,6 +83,7 @@ pub(crate) fn sys_lseek(cx: &Cx, fd: Fd, offset: i64, whence: u32) -> SysResult<
     transfer::check_seekable(&file)?;
     let mut position = file.position();
     let new = match whence {
+        _ if file.ops.stays_at_start() => 0,
         Whence::Set => u64::try_from(offset).map_err(|_| Errno::EINVAL)?,
         Whence::Current => {
             let sum = i64::try_from(*position).ok().and_then(|now| now.checked_add(offset));

@@ -81,7 +81,7 @@ async fn copy_chunk(
     Ok(done)
 }
 
-/// sendfile(2).
+/// sendfile(2). The offset is put back even if nothing was copied, or fails with EFAULT then.
 pub(crate) async fn sys_sendfile(
     cx: &Cx,
     out_fd: Fd,
@@ -90,6 +90,12 @@ pub(crate) async fn sys_sendfile(
     count: usize,
 ) -> SysResult<usize> {
     let mut source = Source::open(cx, in_fd, offset)?;
+    let copied = send(cx, out_fd, &mut source, count).await;
+    source.advance(cx, 0)?;
+    copied
+}
+
+async fn send(cx: &Cx, out_fd: Fd, source: &mut Source, count: usize) -> SysResult<usize> {
     let out = cx.file(out_fd)?;
     out.check_writable()?;
     if out.flags().contains(OpenFlags::APPEND) {
@@ -100,7 +106,7 @@ pub(crate) async fn sys_sendfile(
     let mut done = 0;
     while done < count {
         let want = (count - done).min(chunk.len());
-        match copy_chunk(cx, &out, &mut source, &mut chunk[..want], done).await {
+        match copy_chunk(cx, &out, source, &mut chunk[..want], done).await {
             Ok(0) => break,
             Ok(copied) => done += copied,
             Err(errno) if done == 0 => return Err(errno),

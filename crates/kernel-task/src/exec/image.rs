@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use abi_linux::{Errno, SysResult};
 use guest_loader::encode_init;
 use kernel_base::cred::Credentials;
+use kernel_vfs::busy::Execution;
 use kernel_vfs::file::File;
 use kernel_vfs::path::Path;
 use platform_api::ProcFile;
@@ -25,6 +26,8 @@ const AT_SYSINFO_EHDR: u64 = 33;
 pub struct Image {
     /// /proc/pid/exe.
     pub exe: Option<Path>,
+    /// Keeps that from being written.
+    pub(crate) execution: Option<Execution>,
     /// What replaced argv[0] for a `#!` file, for /proc/pid/cmdline.
     pub argv_prefix: Vec<Vec<u8>>,
     /// The host's auxiliary vector: tells one address space from the next.
@@ -165,7 +168,7 @@ impl Task {
                 let plan = encode_init();
                 drop(state);
                 self.set_comm(b"palisade-init");
-                *process.image.write() = Arc::new(Image { host_auxv, ..Image::default() });
+                process.set_image(Image { host_auxv, ..Image::default() });
                 return Ok(plan.into());
             }
             _ => return Err(Errno::EPERM),
@@ -207,8 +210,11 @@ impl Task {
         self.set_seccomp(exec.seccomp.clone());
         process.did_exec.store(true, Ordering::Relaxed);
         self.set_comm(&exec.comm);
+        // Somebody who opened it for writing since it was checked keeps it.
+        let execution = Execution::begin(&exec.exe).ok();
         let (exe, argv_prefix) = (Some(exec.exe.clone()), exec.argv_prefix.clone());
-        *process.image.write() = Arc::new(Image { exe, argv_prefix, host_auxv, layout: OnceLock::new() });
+        let layout = OnceLock::new();
+        process.set_image(Image { exe, execution, argv_prefix, host_auxv, layout });
     }
 
     /// The loader says that the image is complete, and where its parts lie.
@@ -244,6 +250,13 @@ impl Process {
     /// Whether an exec was begun, and its program does not run yet.
     pub(crate) fn is_changing_image(&self) -> bool {
         !matches!(*self.exec.lock(), ExecState::None)
+    }
+
+    /// Runs another program, or none any more.
+    pub(crate) fn set_image(&self, image: Image) {
+        let old = std::mem::replace(&mut *self.image.write(), Arc::new(image));
+        // Outside the lock: it may hold the last reference to a file.
+        drop(old);
     }
 
     /// Whether the loader is at work in this process.

@@ -20,6 +20,7 @@ use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
 use guest_loader::{LoadPlan, PlanError};
 use kernel_base::cred::Credentials;
+use kernel_vfs::busy::Execution;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::{FileKind, Metadata};
 use kernel_vfs::mount::MountFlags;
@@ -66,6 +67,7 @@ impl Task {
             return Err(Errno::EACCES);
         }
         self.with_walk(|walk| walk.check_access(&path, Access::EXEC))?;
+        Execution::begin(&path)?;
         let ops = path.inode().open(OpenFlags::empty(), self)?;
         let file = File::new(path.clone(), Arc::clone(path.inode()), ops, OpenFlags::empty());
         let mut head = vec![0; HEAD_LEN];

@@ -7,6 +7,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
 
 use super::xattr::XATTR_NAME_CAPS;
+use crate::busy::Writing;
 use crate::inode::{FileKind, LinkTarget, Metadata, SetAttributes};
 use crate::mount::MountFlags;
 use crate::notify::{self, Happened};
@@ -132,6 +133,7 @@ impl WalkContext<'_> {
             _ => return Err(Errno::EINVAL),
         }
         self.check_access(&place, Access::WRITE)?;
+        let _writing = Writing::begin(&place)?;
         self.set_size(&place, size)
     }
 

@@ -7,7 +7,8 @@ use abi_linux::fs::{OpenFlags, S_ISVTX};
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 
-use crate::file::{DirEntry, File, FileOps, Io};
+use crate::busy::Writing;
+use crate::file::{DirEntry, File, FileOps, Io, Opening};
 use crate::inode::{FileKind, NewContent};
 use crate::mount::MountFlags;
 use crate::notify::{self, Happened};
@@ -138,9 +139,13 @@ impl WalkContext<'_> {
         if origin == Origin::Existing {
             self.check_open(&place, flags)?;
         }
-        let truncates = flags.contains(OpenFlags::TRUNC) && inode.kind() == FileKind::Regular;
+        let is_regular = inode.kind() == FileKind::Regular;
+        let truncates = flags.contains(OpenFlags::TRUNC) && is_regular;
+        let writes = is_regular && flags.writable() || truncates;
+        let writing = writes.then(|| Writing::begin(&place)).transpose()?;
         let ops = inode.open(flags, self.who)?;
-        let file = File::new(place, inode, ops, flags);
+        let opening = Opening { created: origin == Origin::Created, writing };
+        let file = File::opened(place, inode, ops, flags, opening);
         notify::at(&file.path, Happened::OPEN);
         if truncates && origin == Origin::Existing {
             self.set_size(&file.path, 0)?;

@@ -16,54 +16,17 @@ use rustc_hash::FxHashMap;
 
 use crate::file::{File, FileWatcher};
 
+pub use deadlock::Waiting;
+use record::Freed;
+pub use record::{LockKind, LockOwner, Record};
+
+mod deadlock;
+mod record;
+#[cfg(test)]
+mod tests;
+
 /// Most locks on one file.
 const MAX_LOCKS: usize = 8192;
-
-/// Whether others may hold such a lock as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockKind {
-    Shared,
-    Exclusive,
-}
-
-/// Who holds a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockOwner {
-    /// An open file description, by its address: flock(2) and F_OFD_SETLK.
-    Description(usize),
-    /// A process, by its id: F_SETLK.
-    Process(i32),
-}
-
-/// A lock on bytes `start..=last` of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
-    pub owner: LockOwner,
-    pub kind: LockKind,
-    pub start: u64,
-    /// The last byte; `u64::MAX` for "to the end, however far that moves".
-    pub last: u64,
-    /// Who asked for it, for F_GETLK and /proc/locks; -1 for a description's.
-    pub pid: i32,
-}
-
-impl Record {
-    fn overlaps(&self, other: &Self) -> bool {
-        self.start <= other.last && other.start <= self.last
-    }
-
-    fn conflicts(&self, other: &Self) -> bool {
-        let shared = self.kind == LockKind::Shared && other.kind == LockKind::Shared;
-        self.owner != other.owner && !shared && self.overlaps(other)
-    }
-
-    /// What is left of it when `hole` is cut out.
-    fn without(&self, hole: &Self) -> impl Iterator<Item = Self> {
-        let before = (hole.start > self.start).then(|| Self { last: hole.start.wrapping_sub(1), ..*self });
-        let after = (hole.last < self.last).then(|| Self { start: hole.last.wrapping_add(1), ..*self });
-        before.into_iter().chain(after)
-    }
-}
 
 /// Locks on one file.
 #[derive(Default)]
@@ -87,6 +50,7 @@ pub struct LockTable {
     /// Files with locks on them, so that closing a file nobody locked takes no lock.
     count: AtomicUsize,
     queue: WaitQueue,
+    waits: deadlock::WaitGraph,
     me: Weak<LockTable>,
     files: Mutex<FxHashMap<Key, FileLocks>>,
 }
@@ -95,6 +59,7 @@ static TABLE: LazyLock<Arc<LockTable>> = LazyLock::new(|| {
     Arc::new_cyclic(|me| LockTable {
         count: AtomicUsize::new(0),
         queue: WaitQueue::new(),
+        waits: deadlock::WaitGraph::default(),
         me: me.clone(),
         files: Mutex::default(),
     })
@@ -182,21 +147,38 @@ impl LockTable {
     /// F_SETLK and F_OFD_SETLK: takes `wanted`, replacing what its owner holds there. EAGAIN when another
     /// owner is in the way.
     pub fn set_record(&self, file: &File, wanted: Record) -> SysResult<()> {
+        match self.take_record(file, wanted)? {
+            None => Ok(()),
+            Some(_) => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// F_SETLKW and F_OFD_SETLKW: what tries again after each wake-up.
+    #[must_use]
+    pub fn wait_for_record<'a>(&'a self, file: &'a File, wanted: Record) -> Waiting<'a> {
+        Waiting::new(self, file, wanted)
+    }
+
+    /// Takes `wanted` or tells who is in the way.
+    fn take_record(&self, file: &File, wanted: Record) -> SysResult<Option<LockOwner>> {
         if matches!(wanted.owner, LockOwner::Description(_)) {
             let watcher: Weak<dyn FileWatcher> = self.me.clone();
             file.watch(watcher);
         }
+        let mut blocker = None;
         self.change(key(file)?, |locks| {
-            if locks.records.iter().any(|held| held.conflicts(&wanted)) {
-                return (Freed::None, Err(Errno::EAGAIN));
+            blocker = locks.records.iter().find(|held| held.conflicts(&wanted)).map(|held| held.owner);
+            if blocker.is_some() {
+                return (Freed::None, Ok(()));
             }
             if locks.records.len() >= MAX_LOCKS {
                 return (Freed::None, Err(Errno::ENOLCK));
             }
-            let freed = cut(&mut locks.records, &wanted);
-            locks.records.push(wanted);
+            let freed = record::cut(&mut locks.records, &wanted);
+            record::insert(&mut locks.records, wanted);
             (freed, Ok(()))
-        })
+        })?;
+        Ok(blocker)
     }
 
     /// F_SETLK with F_UNLCK: gives back what the owner of `range` holds there; its kind does not matter.
@@ -204,7 +186,7 @@ impl LockTable {
         if self.count.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
-        self.change(key(file)?, |locks| (cut(&mut locks.records, &range), Ok(())))
+        self.change(key(file)?, |locks| (record::cut(&mut locks.records, &range), Ok(())))
     }
 
     /// F_GETLK: a lock that is in the way of `wanted`.
@@ -252,92 +234,8 @@ impl FileWatcher for LockTable {
     }
 }
 
-/// Whether a change gave a lock back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Freed {
-    None,
-    Some,
-}
-
 fn retain(locks: &mut FileLocks, keep: impl Fn(&Record) -> bool) -> Freed {
     let before = locks.records.len();
     locks.records.retain(keep);
     if locks.records.len() < before { Freed::Some } else { Freed::None }
-}
-
-/// Takes the bytes of `hole` out of its owner's records.
-fn cut(records: &mut Vec<Record>, hole: &Record) -> Freed {
-    let (mine, mut kept): (Vec<_>, Vec<_>) =
-        records.drain(..).partition(|held| held.owner == hole.owner && held.overlaps(hole));
-    let freed = if mine.is_empty() { Freed::None } else { Freed::Some };
-    kept.extend(mine.iter().flat_map(|held| held.without(hole)));
-    *records = kept;
-    freed
-}
-
-#[cfg(test)]
-mod tests {
-    use std::any::Any;
-    use std::sync::Arc;
-
-    use abi_linux::Errno;
-    use abi_linux::fs::OpenFlags;
-
-    use super::{LockKind, LockOwner, Record, table};
-    use crate::anon::{AnonAttributes, AnonInode, AnonKind, anon_file};
-    use crate::file::{File, FileOps};
-    use crate::inode::{FileKind, Inode};
-
-    struct Nothing;
-
-    impl FileOps for Nothing {
-        fn as_any(&self) -> &dyn Any {
-            self
-        }
-    }
-
-    fn inode() -> Arc<dyn Inode> {
-        let attributes = AnonAttributes { mode: 0o600, uid: 0, gid: 0, now_ns: 0 };
-        Arc::new(AnonInode::new(AnonKind::AnonInode, FileKind::Regular, attributes))
-    }
-
-    fn open(inode: &Arc<dyn Inode>) -> Arc<File> {
-        anon_file(AnonKind::AnonInode, b"test", Arc::clone(inode), Arc::new(Nothing), OpenFlags::RDWR)
-    }
-
-    fn record(pid: i32, kind: LockKind, start: u64, last: u64) -> Record {
-        Record { owner: LockOwner::Process(pid), kind, start, last, pid }
-    }
-
-    #[test]
-    fn flock_excludes_and_ends_with_the_file() {
-        let inode = inode();
-        let (a, b) = (open(&inode), open(&inode));
-        table().flock(&a, Some(LockKind::Shared)).unwrap();
-        table().flock(&b, Some(LockKind::Shared)).unwrap();
-        assert_eq!(table().flock(&a, Some(LockKind::Exclusive)), Err(Errno::EAGAIN));
-        table().flock(&b, Some(LockKind::Exclusive)).unwrap();
-        assert_eq!(table().flock(&a, Some(LockKind::Shared)), Err(Errno::EAGAIN));
-        drop(b);
-        table().flock(&a, Some(LockKind::Exclusive)).unwrap();
-        table().flock(&a, None).unwrap();
-    }
-
-    #[test]
-    fn records_split_and_conflict() {
-        let inode = inode();
-        let file = open(&inode);
-        let set = |record| table().set_record(&file, record);
-        set(record(1, LockKind::Exclusive, 0, 99)).unwrap();
-        assert_eq!(set(record(2, LockKind::Shared, 50, u64::MAX)), Err(Errno::EAGAIN));
-        table().clear_record(&file, record(1, LockKind::Shared, 40, 59)).unwrap();
-        set(record(2, LockKind::Exclusive, 40, 59)).unwrap();
-        assert_eq!(set(record(2, LockKind::Shared, 39, 39)), Err(Errno::EAGAIN));
-        let found = table().test_record(&file, &record(2, LockKind::Exclusive, 60, 60)).unwrap();
-        assert_eq!(found, Some(record(1, LockKind::Exclusive, 60, 99)));
-        table().process_closed(&file, 1);
-        set(record(2, LockKind::Exclusive, 0, u64::MAX)).unwrap();
-        table().process_closed(&file, 2);
-        assert_eq!(table().test_record(&file, &record(1, LockKind::Exclusive, 0, u64::MAX)), Ok(None));
-    }
 }

@@ -19,7 +19,8 @@ const DELETED: &[u8] = b" (deleted)";
 pub(super) fn cmdline(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     let text = target.host_file(ProcFile::Cmdline)?;
     let image = target.process.image.read().clone();
-    if image.exe.is_none() {
+    // Without a program, but with memory (a zombie has neither).
+    if image.exe.is_none() && !text.is_empty() {
         // The container's own init, whose host arguments are those of the program that it starts.
         out.extend_from_slice(&target.comm());
         out.push(0);

@@ -41,6 +41,7 @@ guests! {
     holds = "guest_holds";
     splices = "guest_splice";
     file_events = "guest_inotify";
+    system_v_ipc = "guest_sysv";
     posix_timers = "guest_timers";
     signalfds = "guest_signalfd";
     pidfds = "guest_pidfd";

@@ -2,8 +2,10 @@
 //! timer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Weak;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use platform_api::{Clock, Platform};
 
@@ -85,13 +87,29 @@ impl Timers {
         }
     }
 
+    /// Waits for `future` until `deadline_ns` (`None`: for ever) at most. It is polled once in any case.
+    pub async fn limit<T>(&self, deadline_ns: Option<u64>, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        let mut timeout = pin!(async {
+            match deadline_ns {
+                Some(at) => self.sleep_until(at).await,
+                None => pending().await,
+            }
+        });
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => timeout.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
     /// Waits until `deadline_ns`; dropping the future cancels the timer.
     pub async fn sleep_until(&self, deadline_ns: u64) {
         let mut armed: Option<(TimerKey, Arc<Sleeper>)> = None;
         let mut guard = SleepGuard { timers: self, key: None };
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             if self.now_ns() >= deadline_ns {
-                return std::task::Poll::Ready(());
+                return Poll::Ready(());
             }
             if armed.is_none() {
                 let sleeper = Arc::new(Sleeper { waker: cx.waker().clone() });
@@ -100,7 +118,7 @@ impl Timers {
                 guard.key = Some(key);
                 armed = Some((key, sleeper));
             }
-            std::task::Poll::Pending
+            Poll::Pending
         })
         .await;
     }

@@ -36,9 +36,9 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         26 => crate::gate::checked(cx), // msync
         27 => crate::gate::checked(cx), // mincore
         28 => crate::gate::checked(cx), // madvise
-        29 => crate::stub::counted(cx, Errno::ENOSYS), // shmget
-        30 => crate::stub::counted(cx, Errno::ENOSYS), // shmat
-        31 => crate::stub::counted(cx, Errno::ENOSYS), // shmctl
+        29 => ret(crate::ipc::shm::sys_shmget(cx, r(a[0]), r(a[1]), r(a[2]))), // shmget
+        30 => ret(crate::ipc::shm::sys_shmat(cx, r(a[0]), r(a[1]), r(a[2]))), // shmat
+        31 => ret(crate::ipc::shm::sys_shmctl(cx, r(a[0]), r(a[1]), r(a[2]))), // shmctl
         32 => ret(crate::fd::sys_dup(cx, r(a[0]))), // dup
         33 => ret(crate::fd::sys_dup2(cx, r(a[0]), r(a[1]))), // dup2
         34 => crate::gate::checked(cx), // pause
@@ -64,14 +64,11 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         61 => ret(crate::process::exit::sys_wait4(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // wait4
         62 => ret(crate::process::kill::sys_kill(cx, r(a[0]), r(a[1]))), // kill
         63 => ret(crate::system::sys_uname(cx, r(a[0]))), // uname
-        64 => crate::stub::counted(cx, Errno::ENOSYS), // semget
-        65 => crate::stub::counted(cx, Errno::ENOSYS), // semop
-        66 => crate::stub::counted(cx, Errno::ENOSYS), // semctl
-        67 => crate::stub::counted(cx, Errno::ENOSYS), // shmdt
-        68 => crate::stub::counted(cx, Errno::ENOSYS), // msgget
-        69 => crate::stub::counted(cx, Errno::ENOSYS), // msgsnd
-        70 => crate::stub::counted(cx, Errno::ENOSYS), // msgrcv
-        71 => crate::stub::counted(cx, Errno::ENOSYS), // msgctl
+        64 => ret(crate::ipc::sem::sys_semget(cx, r(a[0]), r(a[1]), r(a[2]))), // semget
+        66 => ret(crate::ipc::sem::sys_semctl(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // semctl
+        67 => ret(crate::ipc::shm::sys_shmdt(cx, r(a[0]))), // shmdt
+        68 => ret(crate::ipc::msg::sys_msgget(cx, r(a[0]), r(a[1]))), // msgget
+        71 => ret(crate::ipc::msg::sys_msgctl(cx, r(a[0]), r(a[1]), r(a[2]))), // msgctl
         74 => ret(crate::io::sync::sys_fsync(cx, r(a[0]))), // fsync
         75 => ret(crate::io::sync::sys_fdatasync(cx, r(a[0]))), // fdatasync
         76 => ret(crate::file::size::sys_truncate(cx, r(a[0]), r(a[1]))), // truncate
@@ -217,7 +214,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         217 => ret(crate::file::dirents::sys_getdents64(cx, r(a[0]), r(a[1]), r(a[2]))), // getdents64
         218 => crate::gate::checked(cx), // set_tid_address
         219 => crate::gate::checked(cx), // restart_syscall
-        220 => crate::stub::counted(cx, Errno::ENOSYS), // semtimedop
         221 => ret(crate::io::sync::sys_fadvise64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // fadvise64
         222 => ret(crate::time::posix::sys_timer_create(cx, r(a[0]), r(a[1]), r(a[2]))), // timer_create
         223 => ret(crate::time::posix::sys_timer_settime(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // timer_settime
@@ -364,7 +360,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
-        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 72 | 73 | 85 | 232 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
+        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 220 | 232 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -391,9 +387,13 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         45 => ret(crate::net::receive::sys_recvfrom(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         46 => ret(crate::net::send::sys_sendmsg(cx, r(a[0]), r(a[1]), r(a[2])).await),
         47 => ret(crate::net::receive::sys_recvmsg(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        65 => ret(crate::ipc::sem::sys_semop(cx, r(a[0]), r(a[1]), r(a[2])).await),
+        69 => ret(crate::ipc::msg::sys_msgsnd(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        70 => ret(crate::ipc::msg::sys_msgrcv(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         72 => ret(crate::fd::fcntl::sys_fcntl(cx, r(a[0]), r(a[1]), r(a[2])).await),
         73 => ret(crate::fd::lock::sys_flock(cx, r(a[0]), r(a[1])).await),
         85 => ret(crate::file::open::sys_creat(cx, r(a[0]), r(a[1])).await),
+        220 => ret(crate::ipc::sem::sys_semtimedop(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         232 => ret(crate::poll::epoll::sys_epoll_wait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         247 => ret(crate::process::pidfd::sys_waitid(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         257 => ret(crate::file::open::sys_openat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),

@@ -13,6 +13,7 @@ mod file;
 mod gate;
 mod ids;
 mod io;
+mod ipc;
 mod loader;
 mod mem;
 mod mount;

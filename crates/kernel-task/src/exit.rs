@@ -84,6 +84,8 @@ impl Kernel {
         process.real_timer.disarm();
         process.posix_timers.clear();
         process.set_image(Image::default());
+        process.undo_semaphores();
+        process.leave_shm();
         let task = process.any_task();
         for file in process.files.remove_all() {
             if let Some(task) = &task {

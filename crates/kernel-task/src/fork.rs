@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Credentials;
+use kernel_ipc::shm::Attachments;
 use platform_api::{Clock, HostTid, Identity, ProcFile, SignalTarget};
 use rustc_hash::FxHashSet;
 
@@ -46,6 +47,7 @@ pub struct ForkSnapshot {
     pub(crate) settings: Settings,
     pub(crate) exec: ExecState,
     pub(crate) mapped_fds: Vec<i32>,
+    pub(crate) shm: Arc<Attachments>,
     pub(crate) signal_actions: SignalActions,
 }
 
@@ -79,6 +81,7 @@ impl ForkSnapshot {
             settings: process.settings.inherited(),
             exec: process.exec.lock().inherited(),
             mapped_fds: process.mapped_fds.lock().clone(),
+            shm: process.inherited_shm(memory),
             signal_actions: process.signal_actions.lock().inherited(memory),
         }
     }
@@ -102,6 +105,7 @@ impl ForkSnapshot {
             settings: Settings::default(),
             exec: ExecState::None,
             mapped_fds: Vec::new(),
+            shm: Arc::default(),
             signal_actions: SignalActions::default(),
         }
     }

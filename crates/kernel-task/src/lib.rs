@@ -17,6 +17,7 @@ pub mod exit;
 pub mod fd_table;
 pub mod fork;
 pub mod groups;
+mod ipc;
 pub mod itimer;
 pub mod kernel;
 pub mod kill;

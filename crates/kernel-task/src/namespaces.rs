@@ -4,8 +4,7 @@
 //! As directories, namespaces belong to the process and not to the thread: a process with several threads can't change
 //! them.
 
-use std::any::Any;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use abi_linux::raw::general::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER,
@@ -84,15 +83,15 @@ impl UtsNamespace {
 /// System V IPC and message queues (ipc_namespaces(7)).
 pub struct IpcNamespace {
     base: Arc<PlainNamespace>,
-    /// What the calls keep here; they know its type.
-    pub objects: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// What lives in it.
+    pub objects: Arc<kernel_ipc::IpcNamespace>,
 }
 
 impl IpcNamespace {
     /// The container's own.
     #[must_use]
     pub fn initial() -> Arc<Self> {
-        Arc::new(Self { base: PlainNamespace::initial(NamespaceKind::Ipc), objects: OnceLock::new() })
+        Arc::new(Self { base: PlainNamespace::initial(NamespaceKind::Ipc), objects: Arc::default() })
     }
 
     /// Its owner and number.
@@ -173,7 +172,7 @@ impl Namespaces {
         }
         if flags & CLONE_NEWIPC != 0 {
             let base = PlainNamespace::new(NamespaceKind::Ipc, &user_ns)?;
-            new.ipc = Arc::new(IpcNamespace { base, objects: OnceLock::new() });
+            new.ipc = Arc::new(IpcNamespace { base, objects: Arc::default() });
         }
         if flags & CLONE_NEWCGROUP != 0 {
             new.cgroup = PlainNamespace::new(NamespaceKind::Cgroup, &user_ns)?;

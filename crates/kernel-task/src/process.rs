@@ -6,6 +6,8 @@ use std::sync::{Arc, Weak};
 use kernel_base::cred::Credentials;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::wait::WaitQueue;
+use kernel_ipc::sem::UndoList;
+use kernel_ipc::shm::Attachments;
 use kernel_vfs::mount::MountNamespace;
 use kernel_vfs::path::Path;
 use platform_api::HostTid;
@@ -66,6 +68,10 @@ pub struct Process {
     pub(crate) exec: Mutex<ExecState>,
     /// Host fd numbers that mmap installed and that the host has to close with the guest's.
     pub(crate) mapped_fds: Mutex<Vec<i32>>,
+    /// Shared memory that its address space has attached.
+    pub(crate) shm: Mutex<Arc<Attachments>>,
+    /// What its end does to semaphores.
+    pub sem_undo: UndoList,
     /// Exiting: its ids may be used again by the host at any time.
     pub(crate) dying: AtomicBool,
     /// Until when (monotonic ns) a signal may be on its way: parking calls look.
@@ -135,6 +141,8 @@ impl Process {
             sid: AtomicI32::new(from.sid),
             exec: Mutex::new(from.exec),
             mapped_fds: Mutex::new(from.mapped_fds),
+            shm: Mutex::new(from.shm),
+            sem_undo: UndoList::default(),
             dying: AtomicBool::new(false),
             signal_hint_until: AtomicU64::new(0),
             signal_actions: Mutex::new(from.signal_actions),
@@ -174,6 +182,10 @@ impl Process {
     /// Moves it, which has one thread, into other namespaces: unshare(2), setns(2).
     pub fn change_namespaces(&self, changed: Changed) {
         self.set_credentials(changed.credentials);
+        if !Arc::ptr_eq(&changed.namespaces.ipc, &self.namespaces().ipc) {
+            // ksys_unshare: CLONE_NEWIPC implies CLONE_SYSVSEM.
+            self.undo_semaphores();
+        }
         let old = std::mem::replace(&mut *self.namespaces.write(), Arc::new(changed.namespaces));
         let old_fs = std::mem::replace(&mut *self.fs.lock(), Arc::new(changed.fs));
         // Outside the locks: they may hold the last references to mounts.

@@ -27,6 +27,7 @@ const RANKS: &[(&str, u32)] = &[
     ("kernel-base", 40),
     ("kernel-vfs", 50),
     ("kernel-net", 55),
+    ("kernel-ipc", 58),
     ("kernel-task", 60),
     ("kernel-fs", 65),
     ("kernel-syscalls", 70),

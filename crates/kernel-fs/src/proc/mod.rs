@@ -25,6 +25,7 @@ pub mod mounts {
 }
 mod root;
 mod sysctl;
+mod sysvipc;
 #[cfg(test)]
 mod tests;
 

@@ -14,7 +14,7 @@ use kernel_vfs::file::FileOps;
 use kernel_vfs::inode::{FileKind, Inode, LinkTarget, Metadata, NewNode};
 
 use super::pid::PidDir;
-use super::{Proc, add_rows, fixed, machine, sysctl};
+use super::{Proc, add_rows, fixed, machine, sysctl, sysvipc};
 use crate::pseudo::{DirOps, Id, Listed, PseudoLink, ROOT_INO, StaticDir, TreeBuilder, child_ino};
 
 /// Keys of processes in the listing come after those of files.
@@ -33,7 +33,9 @@ impl Root {
         add_rows(&mut tree, proc, fixed::FILES);
         add_rows(&mut tree, proc, sysctl::FILES);
         fixed::add(&mut tree);
+        add_rows(&mut tree, proc, sysvipc::FILES);
         sysctl::add(&mut tree, &proc.kernel);
+        sysvipc::add(&mut tree, &proc.kernel);
         tree.link("mounts", "self/mounts");
         tree.link("net", "self/net");
         let link =

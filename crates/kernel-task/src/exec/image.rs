@@ -199,6 +199,7 @@ impl Task {
             file.flush(self);
         }
         process.mapped_fds.lock().clear();
+        process.leave_shm();
         process.signal_actions.lock().reset();
         process.posix_timers.clear();
         // What gains by its file is not for its user to look into (fs/exec.c:begin_new_exec, kernel/cred.c:commit_creds).

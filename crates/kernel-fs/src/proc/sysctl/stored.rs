@@ -27,7 +27,6 @@ const RANGES: &[(&str, i128, i128)] = &[
     ("kernel/core_uses_pid", 0, 1),
     ("kernel/pid_max", 301, 4_194_304),
     ("kernel/shmall", 0, u64::MAX as i128),
-    ("kernel/shmmax", 0, u64::MAX as i128),
     ("kernel/threads-max", 1, 0x3fff_ffff),
     ("net/core/somaxconn", 0, i32::MAX as i128),
     ("vm/dirty_background_ratio", 0, 100),

@@ -56,8 +56,7 @@ impl Wanted {
     pub const fn new(mtype: i64, except: bool) -> Self {
         match mtype {
             0 => Self::Any,
-            i64::MIN => Self::UpTo(i64::MAX),
-            ..0 => Self::UpTo(-mtype),
+            ..0 => Self::UpTo(mtype.saturating_neg()),
             _ if except => Self::NotType(mtype),
             _ => Self::Type(mtype),
         }

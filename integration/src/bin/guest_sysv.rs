@@ -90,12 +90,12 @@ fn shm_remove(id: i32) -> nix::Result<()> {
 
 fn peek(at: *mut u8, offset: usize) -> u8 {
     // SAFETY: callers stay in what they have attached.
-    unsafe { at.add(offset).read_volatile() }
+    unsafe { at.wrapping_add(offset).read_volatile() }
 }
 
 fn poke(at: *mut u8, offset: usize, value: u8) {
     // SAFETY: callers stay in what they have attached.
-    unsafe { at.add(offset).write_volatile(value) }
+    unsafe { at.wrapping_add(offset).write_volatile(value) }
 }
 
 /// A semaphore set, removed with the value.

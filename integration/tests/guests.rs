@@ -60,6 +60,8 @@ guests! {
     process_controls = "guest_prctl";
     scheduling_and_other_processes = "guest_scheduling";
     identity_and_system = "guest_ids";
+    mounts = "guest_mounts";
+    namespaces = "guest_namespaces";
     terminals = "guest_tty";
     proc_files = "guest_proc";
     machine_files_and_devices = "guest_machine";

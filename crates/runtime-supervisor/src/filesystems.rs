@@ -264,7 +264,9 @@ fn overlay(platform: &Arc<dyn Platform>, request: &Request<'_>) -> SysResult<Arc
     };
     let work = work.ok_or(Errno::EINVAL)?;
     let is_apart = !upper.is_below(&work) && !work.is_below(&upper);
-    if upper.mount.id() != work.mount.id() || !is_apart {
+    // An overlay cannot keep another's whiteouts (DCACHE_OP_REAL).
+    let is_overlay = upper.mount.superblock().fs_type() == "overlay";
+    if upper.mount.id() != work.mount.id() || !is_apart || is_overlay {
         return Err(Errno::EINVAL);
     }
     for place in [&upper, &work] {

@@ -68,7 +68,7 @@ fn dirs(names: &[&str]) {
 fn mountinfo(point: &str) -> Option<Vec<String>> {
     let lines = text::read("/proc/self/mountinfo");
     let fields = lines.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    fields.filter(|fields| fields.get(4).is_some_and(|field| field == point)).last()
+    fields.filter(|fields| fields.get(4).is_some_and(|field| field == point)).next_back()
 }
 
 fn tmpfs_is_mounted_used_and_unmounted() {

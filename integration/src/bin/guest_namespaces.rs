@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::ExitCode;
 
 use integration::checks;
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         maps_are_written_once_and_by_rule,
         files_of_others_stay_closed,
         capabilities_end_at_the_namespace,
+        set_id_files_of_the_unmapped_give_nothing,
         chroot_keeps_from_user_namespaces,
         commands_of_namespace_files,
         ordinary_users_need_a_user_namespace,
@@ -236,6 +237,25 @@ fn capabilities_end_at_the_namespace() {
         assert_eq!(mount(Some("t"), "/mnt", Some("tmpfs"), MsFlags::empty(), NONE), Err(Errno::EPERM));
         unshare(CloneFlags::CLONE_NEWUTS).expect("unshare");
         sethostname("yes").expect("sethostname");
+    });
+}
+
+fn set_id_files_of_the_unmapped_give_nothing() {
+    child(|| {
+        unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
+        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("private");
+        mount(Some("t"), "/mnt", Some("tmpfs"), MsFlags::empty(), NONE).expect("mount");
+        fs::copy("/usr/bin/id", "/mnt/id").expect("copy");
+        fs::set_permissions("/mnt/id", fs::Permissions::from_mode(0o4755)).expect("chmod");
+        let effective = || {
+            let out = std::process::Command::new("/mnt/id").arg("-u").output().expect("runs");
+            String::from_utf8_lossy(&out.stdout).trim().to_owned()
+        };
+        become_user();
+        assert_eq!(effective(), "0");
+        unshare(CloneFlags::CLONE_NEWUSER).expect("unshare");
+        fs::write("/proc/self/uid_map", "7 1000 1").expect("uid_map");
+        assert_eq!(effective(), "7");
     });
 }
 

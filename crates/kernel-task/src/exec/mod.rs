@@ -183,9 +183,17 @@ impl Task {
 
     /// Credentials after exec, and AT_SECURE.
     fn exec_credentials(&self, exe: &Candidate) -> SysResult<(Credentials, bool)> {
-        let honoured = !exe.path.mount.flags().contains(MountFlags::NOSUID);
-        let gifts = if honoured { Gifts::of(&**exe.path.inode(), &exe.meta)? } else { Gifts::default() };
-        after_exec(&self.credentials(), &gifts)
+        let (creds, place) = (self.credentials(), &exe.path);
+        // Neither a mount of another namespace nor a filesystem that somebody inside the own one made gives anything
+        // (mnt_may_suid), nor does an owner who is nobody there (bprm_fill_uid).
+        let honoured = !place.mount.flags().contains(MountFlags::NOSUID)
+            && place.mount.is_in(&self.process.namespaces().mnt)
+            && creds.user_ns.is_within(place.dentry.owner_ns());
+        let mut gifts = if honoured { Gifts::of(&**place.inode(), &exe.meta)? } else { Gifts::default() };
+        if !creds.user_ns.owns(exe.meta.uid, exe.meta.gid) {
+            (gifts.uid, gifts.gid) = (None, None);
+        }
+        after_exec(&creds, &gifts)
     }
 }
 

@@ -67,8 +67,8 @@ fn dirs(names: &[&str]) {
 /// The fields of a mount point's last line in mountinfo.
 fn mountinfo(point: &str) -> Option<Vec<String>> {
     let lines = text::read("/proc/self/mountinfo");
-    let fields = lines.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    fields.filter(|fields| fields.get(4).is_some_and(|field| field == point)).next_back()
+    let mut fields = lines.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    fields.rfind(|fields| fields.get(4).is_some_and(|field| field == point))
 }
 
 fn tmpfs_is_mounted_used_and_unmounted() {

@@ -74,10 +74,11 @@ impl MountNamespace {
         Path::new(Arc::clone(&self.bottom), Arc::clone(self.bottom.root())).top()
     }
 
-    /// All mounts by id, for /proc/pid/mounts and mountinfo.
+    /// All mounts that a path may lead to, by id, for /proc/pid/mounts and mountinfo.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Mount>> {
-        self.table.lock().values().map(Arc::clone).collect()
+        let table = self.table.lock();
+        table.values().filter(|mount| mount.id != self.bottom.id).map(Arc::clone).collect()
     }
 
     /// The mount with this id.

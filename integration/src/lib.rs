@@ -1,7 +1,7 @@
 //! Tests that run real programs twice: once under a *control* (the host itself, a chroot in namespaces of
 //! its own, or runc) and once under Palisade, and compare what came out.
 //!
-//! Two halves share this crate. The harness ([`roots`], [`runner`], [`process`], [`pty`], [`bundle`],
+//! Two halves share this crate. The harness ([`roots`], [`runner`], [`suite`], [`process`], [`pty`], [`bundle`],
 //! [`host_state`]) runs on the host inside `cargo test`. [`guest`] is the frame of the guest programs in
 //! `src/bin/guest_*.rs`, which assert Linux behaviour from the inside and know nothing of Palisade.
 //!
@@ -17,3 +17,4 @@ pub mod process;
 pub mod pty;
 pub mod roots;
 pub mod runner;
+pub mod suite;

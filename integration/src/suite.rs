@@ -74,8 +74,11 @@ impl Suite<'_> {
     }
 
     fn run_control(&self) -> Finished {
-        let confined: Vec<String> =
-            ["setpriv", CAPABILITIES].into_iter().map(str::to_owned).chain(self.argv.iter().cloned()).collect();
+        let confined: Vec<String> = ["setpriv", CAPABILITIES]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(self.argv.iter().cloned())
+            .collect();
         let inner = Runner::Chroot(self.root.to_owned()).command(&confined);
         let mut command = Command::new(paths::profile_dir().join("without_inet"));
         command.arg(inner.get_program()).args(inner.get_args());

@@ -14,7 +14,7 @@ use integration::guest::scratch::Scratch;
 use integration::guest::{self, in_child};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, execv, fork, pipe, read, write};
 
 fn main() -> ExitCode {
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     guest::main(checks![
         processes_killed_in_the_middle_of_calls_leave_the_rest_alone,
         threads_killed_in_the_middle_of_calls_go_with_their_process,
+        calls_keep_their_registers_while_the_process_is_stopped_and_continued,
         thousand_children_die_at_once,
         orphans_of_dying_children_are_reaped_elsewhere,
         threads_exec_while_others_are_in_calls,
@@ -133,6 +134,38 @@ fn threads_killed_in_the_middle_of_calls_go_with_their_process() {
         thread::sleep(Duration::from_micros(turn * 331 % 12_000));
         kill_and_wait(child);
     }
+}
+
+/// rt_sigaction(SIGTERM) as an instruction; its argument registers afterwards.
+fn action_and_registers(action: &[u64; 4]) -> (i64, [u64; 4]) {
+    let (mut result, mut registers) = (libc::SYS_rt_sigaction, [libc::SIGTERM as u64, 0, 0, 8]);
+    registers[1] = action.as_ptr() as u64;
+    // SAFETY: the kernel reads one struct kernel_sigaction, which is 32 bytes.
+    unsafe {
+        std::arch::asm!("syscall", inlateout("rax") result, inlateout("rdi") registers[0],
+            inlateout("rsi") registers[1], inlateout("rdx") registers[2], inlateout("r10") registers[3],
+            lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    (result, registers)
+}
+
+fn calls_keep_their_registers_while_the_process_is_stopped_and_continued() {
+    // A handler without SA_RESTART, which is never called, and another.
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let child = spawn_endless(|round| {
+        let action = [0x1000 + u64::from(round % 2), SA_RESTORER, 0x1000, 0];
+        let expected = [libc::SIGTERM as u64, action.as_ptr() as u64, 0, 8];
+        assert_eq!(action_and_registers(&action), (0, expected), "in round {round}");
+    });
+    for _ in 0..500 {
+        kill(child, Signal::SIGSTOP).expect("stop");
+        let stopped = waitpid(child, Some(WaitPidFlag::WUNTRACED)).expect("wait");
+        assert_eq!(stopped, WaitStatus::Stopped(child, Signal::SIGSTOP));
+        kill(child, Signal::SIGCONT).expect("continue");
+        let continued = waitpid(child, Some(WaitPidFlag::WCONTINUED)).expect("wait");
+        assert_eq!(continued, WaitStatus::Continued(child));
+    }
+    kill_and_wait(child);
 }
 
 fn thousand_children_die_at_once() {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -23,13 +24,16 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// Runs `palisade` with `arguments`, which have to be refused in one line that names `thing`.
 fn refused<S: AsRef<std::ffi::OsStr>>(arguments: &[S], thing: &str) {
-    if !paths::palisade_is_wanted() {
-        return;
+    if paths::palisade_is_wanted() {
+        refused_command(Command::new(paths::palisade()).args(arguments), thing);
     }
+}
+
+/// Runs a command that ends as `palisade`, which has to be refused in one line that names `thing`.
+fn refused_command(command: &mut Command, thing: &str) {
     let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let before = HostState::now();
-    let done =
-        process::run_within(Command::new(paths::palisade()).args(arguments), b"", Duration::from_secs(60));
+    let done = process::run_within(command, b"", Duration::from_secs(60));
     assert_one_line(&done, thing);
     before.assert_nothing_left(thing);
     drop(alone);
@@ -479,6 +483,71 @@ fn id_of_a_killed_sandbox_is_free_again() {
     command.args(["run", "--bundle"]).arg(bundle.path()).arg("killed");
     assert_eq!(process::run(&mut command, b"\n").stdout, "up\n");
     drop(alone);
+}
+
+#[test]
+fn host_without_a_namespace() {
+    for limit in ["max_user_namespaces", "max_pid_namespaces", "max_mnt_namespaces"] {
+        if paths::palisade_is_wanted() {
+            // The limits of a user namespace hold for those below it, where everybody may set them.
+            let script = format!("echo 0 >/proc/sys/user/{limit} && exec \"$0\" do -- true");
+            let mut command = Command::new("unshare");
+            command.args(["-U", "-r", "sh", "-c", &script]).arg(paths::palisade());
+            refused_command(&mut command, "raise sysctl user.max_user_namespaces");
+        }
+    }
+}
+
+/// Has the program of `command` find that the host lacks a system call, or forbids it.
+fn without_call(command: &mut Command, number: libc::c_long, errno: i32) -> &mut Command {
+    let number = u32::try_from(number).expect("a system call");
+    let refusal = libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
+    // seccomp_data begins with the number. Load it; if it is this one, refuse; else allow.
+    let program =
+        [(0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, refusal), (6, 0, 0, libc::SECCOMP_RET_ALLOW)];
+    let install = move || {
+        let mut filter = program.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: the kernel copies the program, which lives until the call returns.
+        let result = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: two system calls, which any child of a process with threads may make.
+    unsafe { command.pre_exec(install) }
+}
+
+#[test]
+fn host_without_a_system_call() {
+    let cases = [
+        (libc::SYS_seccomp, libc::ENOSYS, "cannot install the seccomp filter"),
+        (libc::SYS_seccomp, libc::EPERM, "no outer seccomp filter"),
+        (libc::SYS_clone, libc::EPERM, "allow unprivileged user namespaces"),
+        (libc::SYS_memfd_create, libc::ENOSYS, "create the loader's sealed memfd"),
+        (libc::SYS_pidfd_getfd, libc::EPERM, "kernel.yama.ptrace_scope"),
+        (libc::SYS_pidfd_getfd, libc::ENOSYS, "pidfd_getfd"),
+        (libc::SYS_process_vm_readv, libc::ENOSYS, "run `palisade doctor`"),
+        (libc::SYS_openat2, libc::ENOSYS, "run `palisade doctor`"),
+        (libc::SYS_execveat, libc::ENOSYS, "run `palisade doctor`"),
+        (libc::SYS_pivot_root, libc::EPERM, "make the empty root directory"),
+    ];
+    for (number, errno, thing) in cases {
+        if paths::palisade_is_wanted() {
+            let mut command = Command::new(paths::palisade());
+            refused_command(without_call(command.args(["do", "--", "true"]), number, errno), thing);
+        }
+    }
+}
+
+#[test]
+fn host_with_few_descriptors() {
+    if paths::palisade_is_wanted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n 256 && exec \"$0\" do -- true"]).arg(paths::palisade());
+        refused_command(&mut command, "the hard limit of open files is 256");
+    }
 }
 
 #[test]

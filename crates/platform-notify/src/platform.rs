@@ -40,9 +40,20 @@ pub struct NotifyPlatform {
     reaped: AtomicBool,
 }
 
+/// Tries to read the init's memory, which is a copy of ours until it executes.
+fn read_copy_of_ourselves(init: HostTid) -> SysResult<()> {
+    static MARK: [u8; 8] = *b"palisade";
+    let mut copy = [0; MARK.len()];
+    let range = Range { addr: MARK.as_ptr() as u64, len: copy.len() };
+    memory::read(init, &[range], &mut copy)?;
+    if copy == MARK { Ok(()) } else { Err(Errno::EIO) }
+}
+
 impl NotifyPlatform {
     /// Takes a container over. Its first call, the init's execveat, waits until [`NotifyPlatform::run`].
+    /// Fails when the host does not let the supervisor into the guests' memory, /proc or deaths.
     pub fn new(container: Container) -> SysResult<Arc<Self>> {
+        read_copy_of_ourselves(container.init())?;
         let (proc, reactor) = (Proc::new(container.init())?, Reactor::new()?);
         reactor.watch_exit(container.init())?;
         let parts = container.into_parts()?;

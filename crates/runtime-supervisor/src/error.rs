@@ -13,6 +13,13 @@ pub enum Error {
     Filter(host_seccomp::Error),
     #[error("the host refused a call of the supervisor: {0}; run `palisade doctor`")]
     Platform(Errno),
+    #[error(
+        "the hard limit of open files is {0}; raise it to {least} or more (ulimit -Hn, LimitNOFILE= of the service)",
+        least = crate::FEWEST_DESCRIPTORS
+    )]
+    Descriptors(u64),
+    #[error("the container's init exited before it could run the program; run `palisade doctor`")]
+    NeverStarted,
     #[error("an {0} contains a NUL byte; remove it")]
     NulByte(&'static str),
     #[error("rootfs {path}: {errno}; give a directory that can be read")]

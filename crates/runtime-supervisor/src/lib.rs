@@ -19,12 +19,14 @@ mod trace;
 use std::ffi::CString;
 use std::sync::Arc;
 
+use abi_linux::Errno;
 use host_seccomp::SockFilter;
 use kernel_task::Kernel;
 use kernel_task::kernel::Uts;
 use platform_api::Platform;
 use platform_notify::{Ending, GuestIds, Instruction, NotifyPlatform, SpawnSpec};
 use runtime_oci::ContainerSpec;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use error::Error;
 pub use kernel_task::kernel::ExitStatus;
@@ -41,10 +43,14 @@ pub struct Options {
 /// Worker threads: one is hot, the other takes over while it is in a long host call.
 const WORKERS: usize = 2;
 
+/// With a lower hard limit ordinary programs would find files that cannot be opened.
+const FEWEST_DESCRIPTORS: u64 = 1024;
+
 /// Runs a sandbox to its end.
 pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> {
     // Modes of files that guests make are the guest's umask's business.
     rustix::process::umask(rustix::fs::Mode::empty());
+    allow_descriptors()?;
     let signals = jobs::block_signals()?;
     let container = spawn(spec)?;
     let platform = NotifyPlatform::new(container).map_err(Error::Platform)?;
@@ -64,14 +70,29 @@ pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> 
     let relay = sandbox.terminal.map(|pty| terminal::Relay::start(pty, Arc::clone(&events))).transpose()?;
     let jobs = jobs::Jobs::start(signals, &kernel, spec, relay.clone(), Arc::clone(&events))?;
     let _ = kernel.events.set(Arc::new(owner::Owner::new(jobs, sandbox.terminals)));
+    let init = kernel.init();
     let ending = platform.run(workers, &events);
     if let Some(relay) = relay {
         relay.finish();
     }
     match ending.map_err(Error::Platform)? {
+        // Only the loader can have said so: it has nobody to tell once the filter is in place.
+        Ending::Exited(_) if init.is_some_and(|init| !init.image.read().has_begun()) => {
+            Err(Error::NeverStarted)
+        }
         Ending::Exited(code) => Ok(ExitStatus::Code(code)),
         Ending::Killed(signal) => Ok(ExitStatus::Signal(signal)),
     }
+}
+
+/// The supervisor holds the host's side of all its guests' files: as many as the hard limit allows.
+fn allow_descriptors() -> Result<(), Error> {
+    let limit = getrlimit(Resource::Nofile);
+    if let Some(hard) = limit.maximum.filter(|&hard| hard < FEWEST_DESCRIPTORS) {
+        return Err(Error::Descriptors(hard));
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .map_err(|errno| Error::Platform(Errno::from_raw(errno.raw_os_error())))
 }
 
 fn spawn(spec: &ContainerSpec) -> Result<platform_notify::Container, Error> {

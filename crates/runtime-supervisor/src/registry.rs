@@ -211,7 +211,10 @@ impl Assembly<'_> {
     }
 
     fn root(&self, spec: &ContainerSpec, overlay: bool) -> Result<Arc<dyn SuperBlock>, Error> {
-        let failed = |errno| Error::Rootfs { path: spec.rootfs.display().to_string(), errno };
+        let failed = |errno| match errno {
+            Errno::ENOSYS => Error::Platform(errno),
+            _ => Error::Rootfs { path: spec.rootfs.display().to_string(), errno },
+        };
         let access = if overlay || spec.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
         let lower = self.host_dir(&spec.rootfs, access, Sharing::Exclusive).map_err(failed)?;
         if !overlay {

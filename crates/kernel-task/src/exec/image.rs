@@ -46,6 +46,12 @@ pub struct ImageLayout {
 }
 
 impl Image {
+    /// Whether the loader has asked for it: false until the container's first process executes.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !self.host_auxv.is_empty()
+    }
+
     /// Address of the vDSO in this image, if the host gave one.
     #[must_use]
     pub fn vdso(&self) -> Option<u64> {

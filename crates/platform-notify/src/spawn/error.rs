@@ -92,7 +92,13 @@ impl Step {
             (Self::Clone, Errno::EINVAL) => {
                 Some("use a kernel with user, pid, net, ipc, uts and cgroup namespaces")
             }
+            (Self::Filter, Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => Some(
+                "use a kernel with CONFIG_SECCOMP_FILTER, and no outer seccomp filter that forbids seccomp(2)",
+            ),
             (Self::Filter, Errno::EINVAL) | (Self::SyncWakeUp, _) => Some("use Linux 6.6 or later"),
+            (Self::TakeListener, Errno::ENOSYS) => {
+                Some("use Linux 6.6 or later, and no outer seccomp filter that forbids pidfd_getfd(2)")
+            }
             (Self::TakeListener, Errno::EPERM) => {
                 Some("allow ptrace of own children (sysctl kernel.yama.ptrace_scope=1 or 0)")
             }

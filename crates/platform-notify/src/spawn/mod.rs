@@ -243,6 +243,13 @@ fn take_listener(pidfd: &OwnedFd, socket: &mut UnixStream) -> Result<OwnedFd, Sp
         match pidfd::take_fd(pidfd.as_fd(), child::LISTENER_FD) {
             Ok(listener) => return Ok(listener),
             Err(Errno::EBADF) if started.elapsed() < INSTALL_TIMEOUT => {}
+            // It is dead: its report says why.
+            Err(Errno::ESRCH) => {
+                socket.set_nonblocking(false).map_err(|e| from_io(Step::Socket, &e))?;
+                return Err(read_ready(socket)
+                    .err()
+                    .unwrap_or(SpawnError { step: Step::Died, errno: Errno::ESRCH }));
+            }
             Err(errno) => return Err(SpawnError { step: Step::TakeListener, errno }),
         }
         let mut kind = [0];

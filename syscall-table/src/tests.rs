@@ -104,7 +104,15 @@ fn strict_leaves_only_what_progress_needs() {
     // seccomp: a guest's own filter, translated and handed to the host thread under the key in its last argument.
     assert_eq!(
         native,
-        ["rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "futex", "restart_syscall", "seccomp"]
+        [
+            "rt_sigaction",
+            "rt_sigprocmask",
+            "rt_sigreturn",
+            "sched_yield",
+            "futex",
+            "restart_syscall",
+            "seccomp"
+        ]
     );
 }
 

@@ -32,14 +32,16 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     install(&missing())?;
     let cargo = repo::cargo();
     repo::run(&cargo, &["build", "--release", "--workspace"])?;
-    repo::run(&cargo, &["test", "--quiet", "--workspace", "--exclude", "integration"])?;
+    // One run tells everything that fails.
+    let units =
+        repo::run(&cargo, &["test", "--quiet", "--no-fail-fast", "--workspace", "--exclude", "integration"]);
     // The integration tests look for the binary beside themselves, in the release folder.
-    let mut integration = vec!["test", "--release", "-p", "integration"];
+    let mut integration = vec!["test", "--release", "--no-fail-fast", "-p", "integration"];
     if !args.is_empty() {
         integration.push("--");
         integration.extend(args.iter().map(String::as_str));
     }
-    repo::run(&cargo, &integration)
+    repo::run(&cargo, &integration).and(units)
 }
 
 fn missing() -> Vec<&'static str> {

@@ -508,11 +508,11 @@ fn without_call(command: &mut Command, number: libc::c_long, errno: i32) -> &mut
     let install = move || {
         let mut filter = program.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
         let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: numbers alone.
+        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
         // SAFETY: the kernel copies the program, which lives until the call returns.
-        let result = unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-        };
+        let result =
+            unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
         if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
     };
     // SAFETY: two system calls, which any child of a process with threads may make.

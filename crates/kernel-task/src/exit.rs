@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 
 use platform_api::{HostTid, ProcFile};
 
-use crate::exec::Image;
 use crate::kernel::{ExitStatus, Kernel};
 use crate::process::Process;
 use crate::task::Task;
@@ -83,7 +82,7 @@ impl Kernel {
         process.dying.store(true, Ordering::Relaxed);
         process.real_timer.disarm();
         process.posix_timers.clear();
-        process.set_image(Image::default());
+        process.end_image();
         process.undo_semaphores();
         process.leave_shm();
         let task = process.any_task();
@@ -107,7 +106,7 @@ impl Kernel {
         };
         for process in self.processes() {
             if process.image.read().execution.is_some() && ended(&process) {
-                process.set_image(Image::default());
+                process.end_image();
             }
         }
     }

@@ -259,7 +259,13 @@ impl Process {
         !matches!(*self.exec.lock(), ExecState::None)
     }
 
-    /// Runs another program, or none any more.
+    /// Runs no program any more, but did.
+    pub(crate) fn end_image(&self) {
+        let host_auxv = self.image.read().host_auxv.clone();
+        self.set_image(Image { host_auxv, ..Image::default() });
+    }
+
+    /// Runs another program.
     pub(crate) fn set_image(&self, image: Image) {
         let old = std::mem::replace(&mut *self.image.write(), Arc::new(image));
         // Outside the lock: it may hold the last reference to a file.

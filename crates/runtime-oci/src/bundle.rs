@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::home;
 use crate::mounts::convert_mount;
-use crate::spec::{ContainerSpec, Rlimit, User};
+use crate::process::{ProcessSpec, Rlimit, User};
+use crate::spec::ContainerSpec;
 use crate::supported;
 
 /// Why a bundle can't be run; each message names the thing and the remedy.
@@ -81,18 +82,20 @@ fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
         mounts,
         masked_paths: linux.map_or(Ok(Vec::new()), |linux| masked(linux.masked_paths()))?,
         readonly_paths: linux.map_or(Ok(Vec::new()), |linux| readonly(linux.readonly_paths()))?,
-        args: bytes(args),
-        env: bytes(&env),
-        cwd: cwd.as_os_str().as_bytes().to_vec(),
-        user: convert_user(process)?,
+        process: ProcessSpec {
+            args: bytes(args),
+            env: bytes(&env),
+            cwd: cwd.as_os_str().as_bytes().to_vec(),
+            user: convert_user(process)?,
+            capabilities: capability_sets(process),
+            no_new_privs: process.no_new_privileges().unwrap_or(false),
+            rlimits: convert_rlimits(process),
+            terminal: process.terminal().unwrap_or(false),
+            ..ProcessSpec::default()
+        },
         hostname: spec.hostname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
         domainname: spec.domainname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
-        capabilities: capability_sets(process),
-        no_new_privs: process.no_new_privileges().unwrap_or(false),
-        rlimits: convert_rlimits(process),
-        terminal: process.terminal().unwrap_or(false),
-        init: false,
-        strict: false,
+        ..ContainerSpec::default()
     })
 }
 

@@ -5,10 +5,13 @@
 mod bundle;
 mod home;
 mod mounts;
+mod process;
 mod spec;
 mod state;
 mod supported;
+mod text;
 
 pub use bundle::{BundleError, load};
-pub use spec::{ContainerSpec, MountKind, MountSpec, Rlimit, User};
+pub use process::{ConsoleSize, ProcessSpec, Rlimit, Scheduling, User};
+pub use spec::{ContainerSpec, DeviceSpec, IdMapping, MountKind, MountSpec, NamespaceSpec, Propagation};
 pub use state::{StateDir, StateError};

@@ -1,27 +1,15 @@
 //! What a sandbox is to be, whoever asked for it: `palisade do`'s flags or a bundle's config.json.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Who the first process is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct User {
-    pub uid: u32,
-    pub gid: u32,
-    pub groups: Vec<u32>,
-    /// `None`: 022.
-    pub umask: Option<u32>,
-}
+use oci_spec::runtime::{Hooks, LinuxResources, LinuxSeccomp};
+use serde::{Deserialize, Serialize};
 
-/// A resource limit, by its RLIMIT_ number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rlimit {
-    pub resource: u32,
-    pub soft: u64,
-    pub hard: u64,
-}
+use crate::process::ProcessSpec;
 
 /// What a mount shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountKind {
     /// A directory or file of the host.
     Bind(PathBuf),
@@ -35,11 +23,13 @@ pub enum MountKind {
 }
 
 /// One mount, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountSpec {
     pub kind: MountKind,
     /// Absolute path inside the container.
+    #[serde(with = "crate::text::one")]
     pub destination: Vec<u8>,
+    #[serde(with = "crate::text::one")]
     pub source: Vec<u8>,
     pub readonly: bool,
     pub nosuid: bool,
@@ -70,8 +60,48 @@ impl MountSpec {
     }
 }
 
-/// A sandbox with one container.
-#[derive(Clone, Debug)]
+/// A namespace of config.json's `linux.namespaces`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceSpec {
+    /// `pid`, `network`, `mount`, `ipc`, `uts`, `user`, `cgroup` or `time`.
+    pub kind: String,
+    /// Of the host, to be joined; `None`: a new one.
+    pub path: Option<PathBuf>,
+}
+
+/// A line of a user namespace's uid_map or gid_map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMapping {
+    pub container_id: u32,
+    pub host_id: u32,
+    pub size: u32,
+}
+
+/// A device node to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSpec {
+    #[serde(with = "crate::text::one")]
+    pub path: Vec<u8>,
+    /// S_IFCHR, S_IFBLK or S_IFIFO, and the permissions.
+    pub mode: u32,
+    pub major: u32,
+    pub minor: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// How mounts and unmounts spread (mount_namespaces(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    Shared,
+    Slave,
+    #[default]
+    Private,
+    Unbindable,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// The host directory that becomes `/`.
     pub rootfs: PathBuf,
@@ -79,24 +109,39 @@ pub struct ContainerSpec {
     pub readonly: bool,
     /// Whether what is written to `/` stays in memory instead of reaching `rootfs`.
     pub overlay: bool,
+    /// Of `/`, and whether of all mounts below it, too.
+    pub root_propagation: Propagation,
     pub mounts: Vec<MountSpec>,
+    /// Made in /dev, over those that are always there.
+    pub devices: Vec<DeviceSpec>,
     /// What is there is hidden: a file looks empty, and so does a directory.
+    #[serde(with = "crate::text::many")]
     pub masked_paths: Vec<Vec<u8>>,
     /// What is there may not be written.
+    #[serde(with = "crate::text::many")]
     pub readonly_paths: Vec<Vec<u8>>,
-    pub args: Vec<Vec<u8>>,
-    /// `KEY=VALUE` each.
-    pub env: Vec<Vec<u8>>,
-    pub cwd: Vec<u8>,
-    pub user: User,
+    /// The first process.
+    pub process: ProcessSpec,
+    #[serde(with = "crate::text::one")]
     pub hostname: Vec<u8>,
+    #[serde(with = "crate::text::one")]
     pub domainname: Vec<u8>,
-    /// Capability sets of the first process, as bit sets: bounding, effective, permitted, inheritable, ambient.
-    pub capabilities: [u64; 5],
-    pub no_new_privs: bool,
-    pub rlimits: Vec<Rlimit>,
-    /// Whether the container gets a terminal of its own.
-    pub terminal: bool,
+    /// As listed; one that is not listed is made all the same.
+    pub namespaces: Vec<NamespaceSpec>,
+    /// Of a user namespace of its own; empty: it has none.
+    pub uid_mappings: Vec<IdMapping>,
+    pub gid_mappings: Vec<IdMapping>,
+    /// Names with slashes, as below /proc/sys.
+    pub sysctl: BTreeMap<String, String>,
+    /// The filter that all processes of the container have from their start.
+    pub seccomp: Option<LinuxSeccomp>,
+    /// PER_ of personality(2).
+    pub personality: Option<u32>,
+    /// `linux.cgroupsPath`.
+    pub cgroups_path: Option<String>,
+    pub resources: LinuxResources,
+    pub hooks: Hooks,
+    pub annotations: BTreeMap<String, String>,
     /// Whether a reaper of ours is process 1 and the program process 2.
     pub init: bool,
     /// Fewer calls are native.

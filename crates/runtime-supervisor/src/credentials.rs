@@ -15,14 +15,14 @@ const MAX_FILES: u64 = 1 << 16;
 /// Credentials as config.json says.
 pub(crate) fn credentials(spec: &ContainerSpec) -> Credentials {
     let [bounding, effective, permitted, inheritable, ambient] =
-        spec.capabilities.map(|bits| CapSet(bits & CapSet::ALL.0));
-    let mut credentials = Credentials::new(spec.user.uid, spec.user.gid, bounding);
-    credentials.groups = Arc::from(spec.user.groups.as_slice());
+        spec.process.capabilities.map(|bits| CapSet(bits & CapSet::ALL.0));
+    let mut credentials = Credentials::new(spec.process.user.uid, spec.process.user.gid, bounding);
+    credentials.groups = Arc::from(spec.process.user.groups.as_slice());
     credentials.permitted = CapSet(permitted.0 & bounding.0);
     credentials.effective = CapSet(effective.0 & credentials.permitted.0);
     credentials.inheritable = inheritable;
     credentials.ambient = CapSet(ambient.0 & permitted.0 & inheritable.0);
-    credentials.no_new_privs = spec.no_new_privs;
+    credentials.no_new_privs = spec.process.no_new_privs;
     credentials
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn credentials(spec: &ContainerSpec) -> Credentials {
 pub(crate) fn limits(spec: &ContainerSpec, platform: &dyn Platform, init: HostTid) -> Result<Limits, Error> {
     let limits = Limits::for_init(MAX_FILES);
     let root = Credentials::new(0, 0, CapSet::ALL);
-    for wanted in &spec.rlimits {
+    for wanted in &spec.process.rlimits {
         let failed = |errno| Error::Rlimit { resource: wanted.resource, errno };
         let resource = Resource::new(wanted.resource).map_err(failed)?;
         limits.set(resource, Limit { soft: wanted.soft, hard: wanted.hard }, &root).map_err(failed)?;

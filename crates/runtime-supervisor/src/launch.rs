@@ -40,7 +40,7 @@ pub(crate) fn launch(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) 
 
 fn start(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid, tree: &Tree) -> Result<Sandbox, Error> {
     let root = tree.namespace.root();
-    let fs = FsState { root: root.clone(), cwd: root, umask: spec.user.umask.unwrap_or(0o022) };
+    let fs = FsState { root: root.clone(), cwd: root, umask: spec.process.user.umask.unwrap_or(0o022) };
     let limits = credentials::limits(spec, &*kernel.platform, init)?;
     let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits);
     let process = kernel.adopt_init(init, snapshot);
@@ -52,10 +52,10 @@ fn start(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid, tree: &Tree)
 }
 
 fn enter_cwd(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
-    let failed = |errno| Error::Cwd { path: shown(&spec.cwd), errno };
+    let failed = |errno| Error::Cwd { path: shown(&spec.process.cwd), errno };
     let cwd = task
         .with_walk(|walk| {
-            let path = walk.resolve(None, &spec.cwd, WalkFlags::DIRECTORY)?;
+            let path = walk.resolve(None, &spec.process.cwd, WalkFlags::DIRECTORY)?;
             walk.check_chdir(&path)?;
             Ok(path)
         })
@@ -65,7 +65,7 @@ fn enter_cwd(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
 }
 
 fn prepare_program(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
-    let Some(program) = spec.args.first().filter(|program| !program.is_empty()) else {
+    let Some(program) = spec.process.args.first().filter(|program| !program.is_empty()) else {
         return Err(Error::program(b"(empty)", Errno::ENOENT));
     };
     let prepare = |path: &[u8]| {
@@ -75,7 +75,7 @@ fn prepare_program(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
     if program.contains(&b'/') {
         return prepare(program).map_err(|errno| Error::program(program, errno));
     }
-    let path = spec.env.iter().find_map(|pair| pair.strip_prefix(b"PATH="));
+    let path = spec.process.env.iter().find_map(|pair| pair.strip_prefix(b"PATH="));
     let mut worst = Errno::ENOENT;
     for dir in path.unwrap_or(DEFAULT_PATH).split(|&b| b == b':') {
         let dir: &[u8] = if dir.is_empty() { b"." } else { dir };

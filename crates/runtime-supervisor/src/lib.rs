@@ -102,9 +102,9 @@ fn spawn(spec: &ContainerSpec) -> Result<platform_notify::Container, Error> {
     let spec = SpawnSpec {
         filter: &filter,
         program: guest_loader::LOADER,
-        argv: c_strings(&spec.args, "argument")?,
-        envp: c_strings(&spec.env, "environment variable")?,
-        ids: GuestIds { uid: spec.user.uid, gid: spec.user.gid },
+        argv: c_strings(&spec.process.args, "argument")?,
+        envp: c_strings(&spec.process.env, "environment variable")?,
+        ids: GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid },
     };
     platform_notify::spawn(spec).map_err(Error::Spawn)
 }

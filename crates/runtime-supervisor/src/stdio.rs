@@ -34,7 +34,7 @@ pub(crate) fn install(
     tree: &Tree,
     task: &Task,
 ) -> Result<Option<Arc<PtyMaster>>, Error> {
-    let has_terminal = spec.terminal && has_terminal();
+    let has_terminal = spec.process.terminal && has_terminal();
     let terminal = if has_terminal { Some(open_terminal(tree, task)) } else { None };
     let terminal = terminal.transpose().map_err(|errno| Error::Stdio { name: "input", errno })?;
     for (number, (name, fd)) in streams().into_iter().enumerate() {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use runtime_oci::{ContainerSpec, MountKind, MountSpec, StateDir, User};
+use runtime_oci::{ContainerSpec, MountKind, MountSpec, ProcessSpec, StateDir, User};
 use runtime_supervisor::{Error, ExitStatus, Options, TraceTo};
 
 use crate::args::{DoArgs, RunArgs, TraceArgs};
@@ -33,21 +33,21 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
         readonly: args.readonly,
         overlay: !args.readonly,
         mounts,
-        masked_paths: Vec::new(),
-        readonly_paths: Vec::new(),
-        args: args.command.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
-        env: environment(&args.env)?,
-        cwd: working_directory(args),
-        user,
+        process: ProcessSpec {
+            args: args.command.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+            env: environment(&args.env)?,
+            cwd: working_directory(args),
+            user,
+            capabilities: [ROOT_CAPS, caps, caps, 0, 0],
+            // Where one of the standard streams is one.
+            terminal: true,
+            ..ProcessSpec::default()
+        },
         hostname: args.hostname.as_bytes().to_vec(),
         domainname: b"(none)".to_vec(),
-        capabilities: [ROOT_CAPS, caps, caps, 0, 0],
-        no_new_privs: false,
-        rlimits: Vec::new(),
-        // Where one of the standard streams is one.
-        terminal: true,
         init: true,
         strict: args.tracing.strict,
+        ..ContainerSpec::default()
     };
     finish(&spec, &args.tracing)
 }
@@ -57,7 +57,7 @@ pub(crate) fn run_bundle(args: &RunArgs) -> Result<u8> {
     let mut spec = runtime_oci::load(&args.bundle)?;
     spec.rootfs = existing_dir(&spec.rootfs, "root.path")?;
     spec.strict = args.tracing.strict;
-    if spec.terminal && !stdin_is_terminal() {
+    if spec.process.terminal && !stdin_is_terminal() {
         return Err(Error::NoTerminal.into());
     }
     let root = args.root.clone().unwrap_or_else(StateDir::default_root);

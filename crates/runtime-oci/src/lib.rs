@@ -6,6 +6,7 @@ mod bundle;
 mod home;
 mod mounts;
 mod process;
+mod record;
 mod spec;
 mod state;
 mod supported;
@@ -13,5 +14,6 @@ mod text;
 
 pub use bundle::{BundleError, load};
 pub use process::{ConsoleSize, ProcessSpec, Rlimit, Scheduling, User};
+pub use record::{OCI_VERSION, ProcessId, Record, Status, rfc3339};
 pub use spec::{ContainerSpec, DeviceSpec, IdMapping, MountKind, MountSpec, NamespaceSpec, Propagation};
-pub use state::{StateDir, StateError};
+pub use state::{Entry, StateError, Store};

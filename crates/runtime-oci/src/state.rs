@@ -1,42 +1,68 @@
-//! One directory for each running sandbox, so that an id is used once.
+//! The state directory: one directory for each container, with its record in `state.json`.
+//!
+//! Making the directory takes the id: of several that try at once one wins. Whoever changes a container (start,
+//! delete, the one that creates it) holds a lock on the directory itself, so nothing is left of the lock when the
+//! directory is gone. The record is replaced as a whole by rename(2); after creation its supervisor alone writes it.
+//! A command that is killed half-way leaves a directory that [`Entry::remove`] can always take away.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Why an id can't be used.
+use crate::record::Record;
+
+/// Why the state of a container can't be read or changed. The first words are runc's, by which engines go.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("container id {:?} is not valid: use letters, digits, '_', '+', '-' and '.', at most 255", .0.chars().take(40).collect::<String>())]
+    #[error("invalid container ID format {:?}: use letters, digits, '_', '+', '-' and '.', at most {MAX_ID}", .0.chars().take(40).collect::<String>())]
     BadId(String),
-    #[error("a sandbox with id {0:?} exists already; choose another id or end that one")]
+    #[error("container with given ID already exists: {0:?}; choose another id or delete that container")]
     Exists(String),
+    #[error("container does not exist: {0:?}")]
+    NotFound(String),
     #[error("state directory {0}: {1}; choose another one with --root")]
     Io(PathBuf, io::Error),
+    #[error("state of container {0:?} cannot be read: {1}; remove it with delete --force")]
+    Malformed(String, String),
 }
-
-/// The state directory of one sandbox; removed when dropped.
-#[derive(Debug)]
-pub struct StateDir {
-    path: PathBuf,
-    _lock: fs::File,
-}
-
-/// How often the race with sandboxes that end is run.
-const TRIES: u32 = 100;
 
 /// Most bytes of an id: it is a file name.
 const MAX_ID: usize = 255;
+/// The record's file.
+const RECORD: &str = "state.json";
+/// Longest record that is read.
+const MAX_RECORD: u64 = 16 << 20;
+/// How often the race with a delete of the same id is run.
+const TRIES: u32 = 100;
 
 fn is_valid(id: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
     !id.is_empty() && id.len() <= MAX_ID && id.chars().all(allowed) && id != "." && id != ".."
 }
 
-impl StateDir {
-    /// The default parent directory: /run/palisade for root, else below XDG_RUNTIME_DIR or /tmp.
+/// All containers below one directory (`--root`).
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// The directory of one container.
+#[derive(Debug)]
+pub struct Entry {
+    id: String,
+    path: PathBuf,
+    /// Open for as long as it is used; locked by [`Entry::lock`].
+    dir: File,
+}
+
+impl Store {
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The default: /run/palisade for root, else below XDG_RUNTIME_DIR or /tmp.
     #[must_use]
     pub fn default_root() -> PathBuf {
         let uid = rustix::process::geteuid();
@@ -47,110 +73,136 @@ impl StateDir {
         }
     }
 
-    /// Takes `id` below `root`. A directory whose owner is dead is taken over.
-    pub fn create(root: &Path, id: &str) -> Result<Self, StateError> {
-        if !is_valid(id) {
-            return Err(StateError::BadId(id.to_owned()));
-        }
-        let path = root.join(id);
-        // A directory that vanishes between two steps belonged to a sandbox that has just ended.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path_of(&self, id: &str) -> Result<PathBuf, StateError> {
+        if is_valid(id) { Ok(self.root.join(id)) } else { Err(StateError::BadId(id.to_owned())) }
+    }
+
+    /// Takes `id`; the entry is locked.
+    pub fn create(&self, id: &str) -> Result<Entry, StateError> {
+        let path = self.path_of(id)?;
+        let failed = |error| StateError::Io(path.clone(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.root).map_err(failed)?;
         for _ in 0..TRIES {
-            match Self::take(&path) {
-                Ok(Some(lock)) => return Ok(Self { path, _lock: lock }),
-                Ok(None) => {}
-                Err(fs::TryLockError::WouldBlock) => return Err(StateError::Exists(id.to_owned())),
-                Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(fs::TryLockError::Error(error)) => return Err(StateError::Io(path, error)),
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(StateError::Exists(id.to_owned()));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+            // A delete --force may have taken the empty directory away since.
+            match self.open(id) {
+                Ok(entry) if entry.lock()? => return Ok(entry),
+                Ok(_) | Err(StateError::NotFound(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(StateError::Exists(id.to_owned()))
     }
 
-    /// Locks the directory at `path`; `None` when its last owner removed it meanwhile.
-    fn take(path: &Path) -> Result<Option<fs::File>, fs::TryLockError> {
-        fs::create_dir_all(path).map_err(fs::TryLockError::Error)?;
-        let name = path.join("lock");
-        let lock = fs::File::create(&name).map_err(fs::TryLockError::Error)?;
-        lock.try_lock()?;
-        let same =
-            |named: fs::Metadata, ours: fs::Metadata| (named.dev(), named.ino()) == (ours.dev(), ours.ino());
-        let named = fs::metadata(&name).map_err(fs::TryLockError::Error)?;
-        Ok(same(named, lock.metadata().map_err(fs::TryLockError::Error)?).then_some(lock))
+    /// The directory of a container; [`StateError::NotFound`].
+    pub fn open(&self, id: &str) -> Result<Entry, StateError> {
+        let path = self.path_of(id)?;
+        let directory = (rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW).bits().cast_signed();
+        match fs::OpenOptions::new().read(true).custom_flags(directory).open(&path) {
+            Ok(dir) => Ok(Entry { id: id.to_owned(), path, dir }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StateError::NotFound(id.to_owned()))
+            }
+            Err(error) => Err(StateError::Io(path, error)),
+        }
     }
 
-    /// Where it is.
+    /// The ids that are taken, in order.
+    pub fn ids(&self) -> Result<Vec<String>, StateError> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StateError::Io(self.root.clone(), error)),
+        };
+        let directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let names = entries.filter_map(Result::ok).filter(directory);
+        let mut ids: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.retain(|id| is_valid(id));
+        ids.sort();
+        Ok(ids)
+    }
+}
+
+impl Entry {
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
 
-impl Drop for StateDir {
-    fn drop(&mut self) {
-        // Renamed first, so that nothing of a sandbox that takes the id meanwhile is removed; '~' is in no id.
-        // The lock goes with the last descriptor, after this: who gets it then sees that it has another name.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let gone = self.path.with_file_name(format!("~{}-{number}", std::process::id()));
-        // Nothing else can be done about a directory that somebody else removed.
-        let _ = fs::rename(&self.path, &gone).and_then(|()| fs::remove_dir_all(&gone));
+    /// Waits for the lock, which goes with this value; false when the container was removed meanwhile.
+    pub fn lock(&self) -> Result<bool, StateError> {
+        self.dir.lock().map_err(|error| StateError::Io(self.path.clone(), error))?;
+        Ok(self.is_current())
+    }
+
+    /// As [`Entry::lock`], but `None` when somebody else has it.
+    pub fn try_lock(&self) -> Result<Option<bool>, StateError> {
+        match self.dir.try_lock() {
+            Ok(()) => Ok(Some(self.is_current())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(StateError::Io(self.path.clone(), error)),
+        }
+    }
+
+    /// Whether the directory still has its name.
+    fn is_current(&self) -> bool {
+        let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        matches!((fs::symlink_metadata(&self.path), self.dir.metadata()), (Ok(a), Ok(b)) if same(&a, &b))
+    }
+
+    /// The record; `None` in the moments before it is first written.
+    pub fn read(&self) -> Result<Option<Record>, StateError> {
+        let malformed = |problem: &dyn std::fmt::Display| {
+            StateError::Malformed(self.id.clone(), problem.to_string())
+        };
+        let text = match fs::metadata(self.path.join(RECORD)) {
+            Ok(meta) if meta.len() > MAX_RECORD => return Err(malformed(&"too long")),
+            Ok(_) => fs::read(self.path.join(RECORD)),
+            Err(error) => Err(error),
+        };
+        match text {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| malformed(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StateError::Io(self.path.clone(), error)),
+        }
+    }
+
+    /// Replaces the record. A reader sees the old one or the new one.
+    pub fn write(&self, record: &Record) -> Result<(), StateError> {
+        let failed = |error| StateError::Io(self.path.clone(), error);
+        let text = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
+        // The process's id: of two writers none spoils the other's file.
+        let fresh = self.path.join(format!("{RECORD}.{}", std::process::id()));
+        let mut file = File::create(&fresh).map_err(failed)?;
+        let written = file.write_all(&text).and_then(|()| fs::rename(&fresh, self.path.join(RECORD)));
+        written.map_err(failed)
+    }
+
+    /// Removes the container's directory, however much of it there is. Hold the lock.
+    pub fn remove(self) -> Result<(), StateError> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io(self.path, error)),
+            _ => Ok(()),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{StateDir, StateError};
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::thread;
-
-    struct Root(std::path::PathBuf);
-
-    impl Root {
-        fn new(name: &str) -> Self {
-            Self(std::env::temp_dir().join(format!("palisade-state-{name}-{}", std::process::id())))
-        }
-    }
-
-    impl Drop for Root {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    #[test]
-    fn id_is_taken_until_its_owner_is_gone() {
-        let root = Root::new("taken");
-        let first = StateDir::create(&root.0, "a").unwrap();
-        assert!(matches!(StateDir::create(&root.0, "a"), Err(StateError::Exists(_))));
-        assert!(StateDir::create(&root.0, "b").is_ok());
-        drop(first);
-        assert!(!root.0.join("a").exists());
-        assert!(StateDir::create(&root.0, "a").is_ok());
-    }
-
-    #[test]
-    fn one_of_many_wins_each_time() {
-        let root = Root::new("race");
-        let inside = AtomicU32::new(0);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..200 {
-                        let Ok(_held) = StateDir::create(&root.0, "a") else { continue };
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                        thread::yield_now();
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    }
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn ids_that_are_no_plain_names_are_refused() {
-        let root = Root::new("ids");
-        for id in ["", ".", "..", "a/b", "../x", "a b", "ä", "a\0", &"x".repeat(256)] {
-            assert!(matches!(StateDir::create(&root.0, id), Err(StateError::BadId(_))), "{id:?}");
-        }
-    }
-}
+#[path = "state_test.rs"]
+mod tests;

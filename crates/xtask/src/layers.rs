@@ -32,6 +32,7 @@ const RANKS: &[(&str, u32)] = &[
     ("kernel-fs", 65),
     ("kernel-syscalls", 70),
     ("runtime-oci", 80),
+    ("runtime-control", 82),
     ("runtime-supervisor", 85),
     ("runtime-cli", 90),
     ("runtime-shim", 90),

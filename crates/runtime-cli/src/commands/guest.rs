@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use runtime_oci::{ContainerSpec, MountKind, MountSpec, ProcessSpec, StateDir, User};
+use runtime_oci::{ContainerSpec, MountKind, MountSpec, ProcessSpec, Store, User};
 use runtime_supervisor::{Error, ExitStatus, Options, TraceTo};
 
 use crate::args::{DoArgs, RunArgs, TraceArgs};
@@ -60,9 +60,11 @@ pub(crate) fn run_bundle(args: &RunArgs) -> Result<u8> {
     if spec.process.terminal && !stdin_is_terminal() {
         return Err(Error::NoTerminal.into());
     }
-    let root = args.root.clone().unwrap_or_else(StateDir::default_root);
-    let _state = StateDir::create(&root, &args.id)?;
-    finish(&spec, &args.tracing)
+    let store = Store::new(args.root.clone().unwrap_or_else(Store::default_root));
+    let entry = store.create(&args.id)?;
+    let status = finish(&spec, &args.tracing);
+    entry.remove()?;
+    status
 }
 
 fn finish(spec: &ContainerSpec, tracing: &TraceArgs) -> Result<u8> {

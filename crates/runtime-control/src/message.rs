@@ -1,0 +1,173 @@
+//! What is said over a control socket.
+//!
+//! A process is named by its container's id and, if it was started by [`Request::Exec`], by its exec id.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a client asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Request {
+    /// Makes a container that waits for [`Request::Start`]. Answered by [`Reply::Started`].
+    Create(Box<Create>),
+    /// Runs a created container's program. [`Reply::Done`].
+    Start { id: String },
+    /// Runs another process in a container that is created or running. [`Reply::Started`].
+    Exec(Box<Exec>),
+    /// Sends a signal. [`Reply::Done`].
+    Kill {
+        id: String,
+        exec_id: Option<String>,
+        signal: i32,
+        /// To all processes of the container.
+        #[serde(default)]
+        all: bool,
+    },
+    /// Sets the size of a process's terminal. [`Reply::Done`].
+    Resize { id: String, exec_id: Option<String>, size: WindowSize },
+    /// [`Reply::State`].
+    State { id: String, exec_id: Option<String> },
+    /// The container's processes by their host ids. [`Reply::Pids`].
+    Pids { id: String },
+    /// Answered by [`Reply::Exited`] when the process has ended, at once if it has. The last request of a
+    /// connection.
+    Wait { id: String, exec_id: Option<String> },
+    /// Forgets what has ended: a process started by Exec, or a container; one that is not running is ended first.
+    /// [`Reply::Done`].
+    Delete { id: String, exec_id: Option<String> },
+    /// [`Reply::Containers`].
+    List,
+    /// Ends all containers, and the supervisor. [`Reply::Done`], before it is gone.
+    Shutdown,
+}
+
+/// A container to be made.
+///
+/// With the request come descriptors: standard input, output and error unless it gets a terminal, then those
+/// that the program finds at 3 and above.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Create {
+    pub id: String,
+    pub bundle: PathBuf,
+    /// The content of config.json.
+    pub config: Value,
+    pub streams: Streams,
+    /// The container's state directory, whose record is kept up to date; none without one.
+    pub state_dir: Option<PathBuf>,
+    /// The container's cgroup, as runtime-oci describes it.
+    #[serde(default)]
+    pub cgroup: Value,
+    /// Fewer calls are native.
+    #[serde(default)]
+    pub strict: bool,
+    /// Print the guest's calls to this file.
+    #[serde(default)]
+    pub strace: Option<PathBuf>,
+}
+
+/// A process to be started in a container. Descriptors come as with [`Create`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exec {
+    pub id: String,
+    /// Names the process in later requests; of several that ask for one name the first gets it.
+    pub exec_id: String,
+    /// runtime-spec's `process`.
+    pub process: Value,
+    pub streams: Streams,
+}
+
+/// Where a process's standard streams go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Streams {
+    /// To the three descriptors that come with the request.
+    Given,
+    /// To a terminal of the container, whose other side is a pty of the host: its master comes with the reply.
+    Terminal(Option<WindowSize>),
+}
+
+/// struct winsize, without the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    pub rows: u16,
+    pub columns: u16,
+}
+
+/// A supervisor's answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    Done,
+    Started(Started),
+    State(State),
+    Pids(Vec<i32>),
+    Exited(Exit),
+    Containers(Vec<Container>),
+    Refused(Refusal),
+}
+
+/// A process that was made. The master of its terminal, if it has one, comes as a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its host id.
+    pub pid: i32,
+    /// The supervisor's.
+    pub supervisor: i32,
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    Created { pid: i32 },
+    Running { pid: i32 },
+    Stopped(Exit),
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// 0 to 255; 128 and the signal's number where one killed it.
+    pub status: u8,
+    /// Nanoseconds since 1970.
+    pub at_ns: u64,
+}
+
+/// A container in a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Container {
+    pub id: String,
+    pub state: State,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub kind: Kind,
+    /// One line for the user.
+    pub message: String,
+}
+
+/// What sort of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    NotFound,
+    Exists,
+    /// The container or process is in another state than the request needs.
+    WrongState,
+    /// The request asks for something that cannot be.
+    Invalid,
+    /// The program does not exist in the container.
+    NoProgram,
+    /// The program cannot be executed.
+    BadProgram,
+    /// Anything else that failed.
+    Failed,
+}

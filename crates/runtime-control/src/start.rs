@@ -1,0 +1,48 @@
+//! Starting a supervisor: `palisade supervise`, a process in a session of its own that finds its control socket,
+//! listening, as standard input. So it can be connected to at once, and holds nothing of its maker's.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::client::{Client, connect, listen};
+
+/// The hidden subcommand.
+pub const SUBCOMMAND: &str = "supervise";
+
+/// What a supervisor is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The `palisade` binary; the running program without one.
+    pub program: Option<PathBuf>,
+    /// Global options before the subcommand: `--log`, `--log-format`, `--debug`.
+    pub arguments: Vec<OsString>,
+    /// End with the first container, with its exit status: where somebody waits for the process itself.
+    pub single: bool,
+}
+
+/// A supervisor that is coming up.
+#[derive(Debug)]
+pub struct Started {
+    pub process: Child,
+    pub client: Client,
+}
+
+/// Starts the supervisor of the sandbox whose directory is `dir`. It ends by [`crate::Request::Shutdown`], or with
+/// its first container where [`Options::single`] is set; killing it kills all its guests.
+pub fn start(dir: &Path, options: &Options) -> io::Result<Started> {
+    let listener = listen(dir)?;
+    let program = options.program.as_deref().unwrap_or(Path::new("/proc/self/exe"));
+    let mut command = Command::new(program);
+    command.args(&options.arguments).arg(SUBCOMMAND);
+    if options.single {
+        command.arg("--single");
+    }
+    command.arg(dir);
+    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::null()).stderr(Stdio::null());
+    command.current_dir("/");
+    let process = command.spawn()?;
+    Ok(Started { process, client: connect(dir)? })
+}

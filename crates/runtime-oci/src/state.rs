@@ -111,9 +111,7 @@ impl Store {
         let directory = (rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW).bits().cast_signed();
         match fs::OpenOptions::new().read(true).custom_flags(directory).open(&path) {
             Ok(dir) => Ok(Entry { id: id.to_owned(), path, dir }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(StateError::NotFound(id.to_owned()))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StateError::NotFound(id.to_owned())),
             Err(error) => Err(StateError::Io(path, error)),
         }
     }
@@ -168,9 +166,8 @@ impl Entry {
 
     /// The record; `None` in the moments before it is first written.
     pub fn read(&self) -> Result<Option<Record>, StateError> {
-        let malformed = |problem: &dyn std::fmt::Display| {
-            StateError::Malformed(self.id.clone(), problem.to_string())
-        };
+        let malformed =
+            |problem: &dyn std::fmt::Display| StateError::Malformed(self.id.clone(), problem.to_string());
         let text = match fs::metadata(self.path.join(RECORD)) {
             Ok(meta) if meta.len() > MAX_RECORD => return Err(malformed(&"too long")),
             Ok(_) => fs::read(self.path.join(RECORD)),

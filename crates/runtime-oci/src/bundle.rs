@@ -8,6 +8,7 @@ use oci_spec::runtime::{Capabilities, Capability, PosixRlimitType, Process, Spec
 use serde_json::Value;
 
 use crate::home;
+use crate::hooks;
 use crate::mounts::convert_mount;
 use crate::process::{ProcessSpec, Rlimit, User};
 use crate::spec::ContainerSpec;
@@ -26,6 +27,8 @@ pub enum BundleError {
     Missing(&'static str),
     #[error("config.json: {field}: {problem}")]
     Invalid { field: &'static str, problem: String },
+    #[error(transparent)]
+    Hook(#[from] hooks::HookError),
 }
 
 /// Largest config.json that is read, in bytes.
@@ -48,6 +51,9 @@ pub fn load(bundle: &Path) -> Result<ContainerSpec, BundleError> {
         serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| malformed(&error))?;
     let spec: Spec = serde_json::from_value(config.clone()).map_err(|error| malformed(&error))?;
     supported::check(&config)?;
+    if let Some(list) = spec.hooks() {
+        hooks::check(list)?;
+    }
     convert(bundle, &spec)
 }
 
@@ -95,6 +101,12 @@ fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
         },
         hostname: spec.hostname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
         domainname: spec.domainname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
+        cgroups_path: linux
+            .and_then(|linux| linux.cgroups_path().as_ref())
+            .map(|path| path.display().to_string()),
+        resources: linux.and_then(|linux| linux.resources().clone()).unwrap_or_default(),
+        hooks: spec.hooks().clone().unwrap_or_default(),
+        annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         ..ContainerSpec::default()
     })
 }

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+pub mod cgroup;
 mod home;
+pub mod hooks;
 mod mounts;
 mod process;
 mod record;

@@ -54,6 +54,7 @@ guests! {
     signal_handlers = "guest_handlers";
     faults_stops_and_threads = "guest_faults";
     threads = "guest_threads";
+    sharing_processes = "guest_sharing";
     storms = "guest_storms";
     credentials = "guest_credentials";
     seccomp = "guest_seccomp";

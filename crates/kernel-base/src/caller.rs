@@ -15,6 +15,10 @@ pub trait Caller: Send + Sync {
     fn pid(&self) -> i32;
     /// Thread id.
     fn tid(&self) -> i32;
+    /// Its table of descriptors, which other processes may have, too.
+    fn files_id(&self) -> u64 {
+        self.pid().unsigned_abs().into()
+    }
     /// Process group.
     fn pgid(&self) -> i32;
     /// Session.

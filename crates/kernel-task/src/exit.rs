@@ -11,6 +11,7 @@ use platform_api::{HostTid, ProcFile};
 
 use crate::kernel::{ExitStatus, Kernel};
 use crate::process::Process;
+use crate::signal_actions::SignalActions;
 use crate::task::Task;
 
 impl Task {
@@ -85,8 +86,10 @@ impl Kernel {
         process.end_image();
         process.undo_semaphores();
         process.leave_shm();
+        process.fs.unshare();
+        process.signal_actions.part(|_| SignalActions::default());
         let task = process.any_task();
-        for file in process.files.remove_all() {
+        for file in process.files.leave() {
             if let Some(task) = &task {
                 file.flush(&**task);
             }

@@ -4,11 +4,13 @@
 //! a file's own clean-up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
-use kernel_base::sync::RwLock;
 use kernel_vfs::file::File;
+
+use crate::shareable::Shareable;
 
 /// Most descriptors of one process, whatever its RLIMIT_NOFILE says: a bound on supervisor memory.
 pub const MAX_FDS: usize = 1 << 16;
@@ -21,20 +23,32 @@ pub struct Descriptor {
     pub cloexec: bool,
 }
 
-#[derive(Default, Clone)]
 struct Slots {
     slots: Vec<Option<Descriptor>>,
     /// No free slot lies below this number.
     first_free: usize,
+    /// Unlike that of any other table, ever: record locks are a table's.
+    id: u64,
 }
 
-/// The descriptors of one process.
+/// The descriptors of one process, or of several (CLONE_FILES).
 #[derive(Default)]
 pub struct FdTable {
-    slots: RwLock<Slots>,
+    slots: Shareable<Slots>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Self { slots: Vec::new(), first_free: 0, id: NEXT_ID.fetch_add(1, Ordering::Relaxed) }
+    }
 }
 
 impl Slots {
+    fn duplicate(&self) -> Self {
+        Self { slots: self.slots.clone(), first_free: self.first_free, ..Self::default() }
+    }
+
     fn free_from(&self, from: usize) -> usize {
         let start = from.max(self.first_free);
         let found = self.slots.iter().skip(start).position(Option::is_none);
@@ -73,7 +87,7 @@ impl FdTable {
     /// The descriptor `fd`, EBADF without one.
     pub fn descriptor(&self, fd: Fd) -> SysResult<Descriptor> {
         let at = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
-        self.slots.read().slots.get(at).and_then(Clone::clone).ok_or(Errno::EBADF)
+        self.slots.read(|slots| slots.slots.get(at).and_then(Clone::clone)).ok_or(Errno::EBADF)
     }
 
     /// Puts a file at the lowest free number from `from` on. EMFILE when that number is not below `limit`
@@ -83,13 +97,14 @@ impl FdTable {
         if from >= limit && from > 0 {
             return Err(Errno::EINVAL);
         }
-        let mut slots = self.slots.write();
-        let at = slots.free_from(from);
-        if at >= limit {
-            return Err(Errno::EMFILE);
-        }
-        slots.put(at, Descriptor { file, cloexec });
-        Ok(Fd(at as i32))
+        self.slots.write(|slots| {
+            let at = slots.free_from(from);
+            if at >= limit {
+                return Err(Errno::EMFILE);
+            }
+            slots.put(at, Descriptor { file, cloexec });
+            Ok(Fd(at as i32))
+        })
     }
 
     /// Puts a file at the lowest free number.
@@ -99,7 +114,7 @@ impl FdTable {
 
     /// EMFILE when [`FdTable::insert`] would answer it now: asked before something is consumed for it.
     pub fn check_room(&self, limit: u64) -> SysResult<()> {
-        let at = self.slots.read().free_from(0);
+        let at = self.slots.read(|slots| slots.free_from(0));
         if (at as u64) < limit.min(MAX_FDS as u64) { Ok(()) } else { Err(Errno::EMFILE) }
     }
 
@@ -115,72 +130,102 @@ impl FdTable {
         if at as u64 >= limit.min(MAX_FDS as u64) {
             return Err(Errno::EBADF);
         }
-        let old = self.slots.write().put(at, Descriptor { file, cloexec });
+        let old = self.slots.write(|slots| slots.put(at, Descriptor { file, cloexec }));
         Ok(old.map(|descriptor| descriptor.file))
     }
 
     /// Removes a descriptor; EBADF without one.
     pub fn remove(&self, fd: Fd) -> SysResult<Arc<File>> {
         let at = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
-        let taken = self.slots.write().take(at);
+        let taken = self.slots.write(|slots| slots.take(at));
         taken.map(|descriptor| descriptor.file).ok_or(Errno::EBADF)
     }
 
     /// Removes all descriptors from `first` to `last` (close_range).
     #[must_use]
     pub fn remove_range(&self, first: u32, last: u32) -> Vec<(Fd, Arc<File>)> {
-        let mut slots = self.slots.write();
-        let end = slots.slots.len().min((last as usize).saturating_add(1));
-        (first as usize..end).filter_map(|at| Some((Fd(at as i32), slots.take(at)?.file))).collect()
+        self.slots.write(|slots| {
+            let end = slots.slots.len().min((last as usize).saturating_add(1));
+            (first as usize..end).filter_map(|at| Some((Fd(at as i32), slots.take(at)?.file))).collect()
+        })
     }
 
     /// Sets FD_CLOEXEC on all descriptors from `first` to `last` (CLOSE_RANGE_CLOEXEC).
     pub fn set_cloexec_range(&self, first: u32, last: u32) {
-        let mut slots = self.slots.write();
-        let end = slots.slots.len().min((last as usize).saturating_add(1));
-        if let Some(range) = slots.slots.get_mut(first as usize..end) {
-            range.iter_mut().flatten().for_each(|descriptor| descriptor.cloexec = true);
-        }
+        self.slots.write(|slots| {
+            let end = slots.slots.len().min((last as usize).saturating_add(1));
+            if let Some(range) = slots.slots.get_mut(first as usize..end) {
+                range.iter_mut().flatten().for_each(|descriptor| descriptor.cloexec = true);
+            }
+        });
     }
 
     /// fcntl(F_SETFD).
     pub fn set_cloexec(&self, fd: Fd, cloexec: bool) -> SysResult<()> {
         let at = usize::try_from(fd.0).map_err(|_| Errno::EBADF)?;
-        let mut slots = self.slots.write();
-        let slot = slots.slots.get_mut(at).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
-        slot.cloexec = cloexec;
-        Ok(())
+        self.slots.write(|slots| {
+            let slot = slots.slots.get_mut(at).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
+            slot.cloexec = cloexec;
+            Ok(())
+        })
     }
 
     /// Removes the descriptors marked FD_CLOEXEC: exec(2).
     #[must_use]
     pub fn remove_cloexec(&self) -> Vec<Arc<File>> {
-        let mut slots = self.slots.write();
-        let marked: Vec<usize> = (0..slots.slots.len())
-            .filter(|&at| slots.slots[at].as_ref().is_some_and(|descriptor| descriptor.cloexec))
-            .collect();
-        marked.into_iter().filter_map(|at| Some(slots.take(at)?.file)).collect()
+        self.slots.write(|slots| {
+            let marked: Vec<usize> = (0..slots.slots.len())
+                .filter(|&at| slots.slots[at].as_ref().is_some_and(|descriptor| descriptor.cloexec))
+                .collect();
+            marked.into_iter().filter_map(|at| Some(slots.take(at)?.file)).collect()
+        })
     }
 
-    /// Empties the table: exit.
+    /// Empties the table, or leaves it to the other processes that have it: exit.
     #[must_use]
-    pub fn remove_all(&self) -> Vec<Arc<File>> {
-        let slots = std::mem::take(&mut *self.slots.write());
-        slots.slots.into_iter().flatten().map(|descriptor| descriptor.file).collect()
+    pub fn leave(&self) -> Vec<Arc<File>> {
+        self.slots.part(|_| Slots::default());
+        let slots = self.slots.write(|slots| {
+            slots.first_free = 0;
+            std::mem::take(&mut slots.slots)
+        });
+        slots.into_iter().flatten().map(|descriptor| descriptor.file).collect()
     }
 
     /// A copy with the same files: fork(2).
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self { slots: RwLock::new(self.slots.read().clone()) }
+        Self { slots: Shareable::new(self.slots.read(Slots::duplicate)) }
+    }
+
+    /// The table itself, for another process (CLONE_FILES).
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { slots: self.slots.share(std::mem::take) }
+    }
+
+    /// A copy in place of a table that other processes have, too: unshare(2), exec(2).
+    pub fn unshare(&self) {
+        self.slots.part(Slots::duplicate);
+    }
+
+    /// Who holds record locks for it (Linux's files_struct).
+    pub fn id(&self) -> u64 {
+        self.slots.read(|slots| slots.id)
+    }
+
+    /// Tells tables of living processes apart.
+    pub fn identity(&self) -> usize {
+        self.slots.identity()
     }
 
     /// Numbers and descriptors, for /proc/pid/fd.
     #[must_use]
     pub fn list(&self) -> Vec<(Fd, Descriptor)> {
-        let slots = self.slots.read();
-        let entries = slots.slots.iter().enumerate();
-        entries.filter_map(|(at, slot)| Some((Fd(at as i32), slot.clone()?))).collect()
+        self.slots.read(|slots| {
+            let entries = slots.slots.iter().enumerate();
+            entries.filter_map(|(at, slot)| Some((Fd(at as i32), slot.clone()?))).collect()
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+use abi_linux::raw::general::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VFORK, CLONE_VM};
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Credentials;
@@ -17,12 +18,14 @@ use rustc_hash::FxHashSet;
 
 use crate::exec::{ExecState, Image};
 use crate::fd_table::FdTable;
+use crate::fs::{Fs, FsState};
 use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::namespaces::{Changed, Namespaces};
-use crate::process::{Birth, FsState, Process};
+use crate::process::{Birth, Process};
 use crate::seccomp::Mode;
 use crate::settings::Settings;
+use crate::shareable::Shareable;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
 
@@ -32,7 +35,7 @@ const MAX_ORPHANS: usize = 16;
 /// Everything that a child process inherits.
 pub struct ForkSnapshot {
     pub files: FdTable,
-    pub fs: Arc<FsState>,
+    pub fs: Fs,
     /// `None`: those of the container.
     pub(crate) namespaces: Option<Arc<Namespaces>>,
     pub credentials: Arc<Credentials>,
@@ -48,7 +51,7 @@ pub struct ForkSnapshot {
     pub(crate) exec: ExecState,
     pub(crate) mapped_fds: Vec<i32>,
     pub(crate) shm: Arc<Attachments>,
-    pub(crate) signal_actions: SignalActions,
+    pub(crate) signal_actions: Shareable<SignalActions>,
 }
 
 /// What a child's memory is.
@@ -62,12 +65,23 @@ pub(crate) enum ChildMemory {
     Lent,
 }
 
+impl ChildMemory {
+    fn of(flags: u32) -> Self {
+        match (flags & CLONE_VM, flags & CLONE_VFORK) {
+            (0, _) => Self::Copied,
+            (_, 0) => Self::Shared,
+            _ => Self::Lent,
+        }
+    }
+}
+
 impl ForkSnapshot {
-    fn of(task: &Task, memory: ChildMemory) -> Self {
-        let process = &task.process;
+    fn of(task: &Task, flags: u32) -> Self {
+        let (process, memory) = (&task.process, ChildMemory::of(flags));
+        let (fs, actions) = (&process.fs, &process.signal_actions);
         Self {
-            files: process.files.duplicate(),
-            fs: Arc::clone(&process.fs.lock()),
+            files: if flags & CLONE_FILES != 0 { process.files.share() } else { process.files.duplicate() },
+            fs: if flags & CLONE_FS != 0 { fs.share() } else { fs.duplicate() },
             namespaces: Some(process.namespaces()),
             credentials: task.credentials(),
             seccomp: task.seccomp(),
@@ -82,7 +96,11 @@ impl ForkSnapshot {
             exec: process.exec.lock().inherited(),
             mapped_fds: process.mapped_fds.lock().clone(),
             shm: process.inherited_shm(memory),
-            signal_actions: process.signal_actions.lock().inherited(memory),
+            signal_actions: if flags & CLONE_SIGHAND != 0 {
+                actions.share(std::mem::take)
+            } else {
+                Shareable::new(actions.read(|actions| actions.inherited(memory)))
+            },
         }
     }
 
@@ -91,7 +109,7 @@ impl ForkSnapshot {
     pub fn for_init(files: FdTable, fs: FsState, credentials: Credentials, limits: Limits) -> Self {
         Self {
             files,
-            fs: Arc::new(fs),
+            fs: Fs::new(fs),
             namespaces: None,
             credentials: Arc::new(credentials),
             seccomp: Mode::Disabled,
@@ -106,7 +124,7 @@ impl ForkSnapshot {
             exec: ExecState::None,
             mapped_fds: Vec::new(),
             shm: Arc::default(),
-            signal_actions: SignalActions::default(),
+            signal_actions: Shareable::default(),
         }
     }
 }
@@ -114,31 +132,24 @@ impl ForkSnapshot {
 impl Task {
     /// Called when this thread is about to fork: keeps what the child will inherit.
     pub fn prepare_fork(&self) {
-        self.prepare_child(ChildMemory::Copied);
+        self.prepare_clone(0);
     }
 
-    /// [`Task::prepare_fork`] for a child that runs in this process's memory.
-    pub fn prepare_sharing_fork(&self) {
-        self.prepare_child(ChildMemory::Shared);
-    }
-
-    /// [`Task::prepare_fork`] for a child that runs in this process's memory while this thread waits.
-    pub fn prepare_vfork(&self) {
-        self.prepare_child(ChildMemory::Lent);
-    }
-
-    fn prepare_child(&self, memory: ChildMemory) {
+    /// [`Task::prepare_fork`] for a child that has in common with this process what the CLONE_* in `flags` say.
+    pub fn prepare_clone(&self, flags: u32) {
         self.kernel().settle_fork(self);
-        let snapshot = ForkSnapshot::of(self, memory);
+        let snapshot = ForkSnapshot::of(self, flags);
         *self.pending_fork.lock() = Some(snapshot);
     }
 
     /// Gives the child that is about to be made namespaces of its own.
-    pub fn move_child(&self, changed: Changed) {
+    pub(crate) fn move_child(&self, changed: Changed) {
         if let Some(snapshot) = &mut *self.pending_fork.lock() {
             snapshot.credentials = Arc::new(changed.credentials);
+            if !Arc::ptr_eq(&changed.namespaces.mnt, &self.process.namespaces().mnt) {
+                snapshot.fs = Fs::new(changed.fs);
+            }
             snapshot.namespaces = Some(Arc::new(changed.namespaces));
-            snapshot.fs = Arc::new(changed.fs);
         }
     }
 

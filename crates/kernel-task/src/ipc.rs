@@ -42,6 +42,19 @@ impl Process {
         }
     }
 
+    /// Tells address spaces of living processes apart.
+    #[must_use]
+    pub fn memory_identity(&self) -> usize {
+        Arc::as_ptr(&self.shm()).addr()
+    }
+
+    /// Whether another process runs in the same address space (CLONE_VM).
+    #[must_use]
+    pub fn shares_memory(&self) -> bool {
+        // One reference is the process's, one ours.
+        Arc::strong_count(&self.shm()) > 2
+    }
+
     /// It has left its address space: by exec or exit. Others may share it (vfork).
     pub(crate) fn leave_shm(&self) {
         let old = std::mem::take(&mut *self.shm.lock());

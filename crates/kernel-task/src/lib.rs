@@ -4,7 +4,7 @@
 //! know of them. [`Kernel`] is a container's userspace kernel, [`Process`] a thread group, [`Task`] a thread.
 //!
 //! Lock order (outer first): `Kernel.discovery` → `Process.exec` → `Kernel.tasks` →
-//! `Process.tasks`/`children` → `Process.fs` → `FdTable` → leaf locks (credentials, limits, comm). None is held while guest memory is copied, and none but
+//! `Process.tasks`/`children` → `Process.fs` (`shareable`) → `FdTable` → leaf locks (credentials, limits, comm). None is held while guest memory is copied, and none but
 //! `Kernel.discovery` while the host is asked.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod exec;
 pub mod exit;
 pub mod fd_table;
 pub mod fork;
+pub mod fs;
 pub mod groups;
 mod ipc;
 pub mod itimer;
@@ -29,6 +30,7 @@ pub mod posix_timer;
 pub mod process;
 pub mod seccomp;
 pub mod settings;
+pub mod shareable;
 pub mod signal_actions;
 pub mod signals;
 pub mod task;

@@ -17,8 +17,8 @@ use kernel_base::user_ns::{NamespaceId, NamespaceKind, UserNamespace};
 use kernel_vfs::mount::MountNamespace;
 use kernel_vfs::path::Path;
 
+use crate::fs::FsState;
 use crate::kernel::Uts;
-use crate::process::FsState;
 
 /// Flags of clone(2) that ask for namespaces.
 pub const CLONE_NAMESPACES: u32 = CLONE_NEWNS
@@ -127,7 +127,17 @@ pub struct ChildChange {
     pub nr: i32,
     pub args: [u64; 6],
     pub instruction_pointer: u64,
-    pub changed: Changed,
+    /// Its own namespaces.
+    pub changed: Option<Changed>,
+    /// Whether it has its maker's descriptors (CLONE_FILES).
+    pub files: ChildFiles,
+}
+
+/// Whose descriptors a child has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildFiles {
+    Copied,
+    Shared,
 }
 
 impl Namespaces {

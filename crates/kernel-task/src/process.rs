@@ -9,12 +9,12 @@ use kernel_base::wait::WaitQueue;
 use kernel_ipc::sem::UndoList;
 use kernel_ipc::shm::Attachments;
 use kernel_vfs::mount::MountNamespace;
-use kernel_vfs::path::Path;
 use platform_api::HostTid;
 
 use crate::exec::{ExecState, Image};
 use crate::fd_table::FdTable;
 use crate::fork::ForkSnapshot;
+use crate::fs::Fs;
 use crate::itimer::RealTimer;
 use crate::kernel::Kernel;
 use crate::limits::Limits;
@@ -22,18 +22,10 @@ use crate::namespaces::{Changed, Namespaces};
 use crate::posix_timer::PosixTimers;
 use crate::seccomp::Mode;
 use crate::settings::Settings;
+use crate::shareable::Shareable;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
 use crate::thread_credentials::CredentialSlot;
-
-/// Where path walks of a process begin (fs_struct).
-#[derive(Clone)]
-pub struct FsState {
-    pub root: Path,
-    pub cwd: Path,
-    /// File mode creation mask, 0 to 0777.
-    pub umask: u32,
-}
 
 /// What a container's kernel keeps of a process.
 pub struct Process {
@@ -46,7 +38,7 @@ pub struct Process {
     /// Open descriptors, shared by all threads.
     pub files: FdTable,
     /// Root, working directory, umask. A path walk keeps those that it started with.
-    pub fs: Mutex<Arc<FsState>>,
+    pub fs: Fs,
     /// Those of the leader, by which others judge the process.
     pub(crate) credentials: CredentialSlot,
     namespaces: RwLock<Arc<Namespaces>>,
@@ -79,7 +71,7 @@ pub struct Process {
     /// ITIMER_REAL.
     pub real_timer: Arc<RealTimer>,
     /// Handlers that the host does not have as the guest installed them.
-    pub(crate) signal_actions: Mutex<SignalActions>,
+    pub(crate) signal_actions: Shareable<SignalActions>,
     /// The host says that it is dead.
     pub(crate) exited: AtomicBool,
     /// Held while its death is written down.
@@ -116,8 +108,8 @@ impl Process {
     pub(crate) fn new(kernel: Arc<Kernel>, birth: Birth, from: ForkSnapshot) -> Arc<Self> {
         let tgid = birth.tgid;
         let namespaces = from.namespaces.unwrap_or_else(|| {
-            let mount = &from.fs.root.mount;
-            let mnt = mount.namespace().unwrap_or_else(|| MountNamespace::new(Arc::clone(mount)));
+            let mount = Arc::clone(&from.fs.get().root.mount);
+            let mnt = mount.namespace().unwrap_or_else(|| MountNamespace::new(mount));
             Namespaces::initial(mnt, &kernel.uts)
         });
         Arc::new(Self {
@@ -126,7 +118,7 @@ impl Process {
             tgid,
             pid: birth.pid,
             files: from.files,
-            fs: Mutex::new(from.fs),
+            fs: from.fs,
             namespaces: RwLock::new(namespaces),
             newborn_seccomp: Mutex::new(from.seccomp),
             newborn_credentials: RwLock::new(Arc::clone(&from.credentials)),
@@ -145,7 +137,7 @@ impl Process {
             sem_undo: UndoList::default(),
             dying: AtomicBool::new(false),
             signal_hint_until: AtomicU64::new(0),
-            signal_actions: Mutex::new(from.signal_actions),
+            signal_actions: from.signal_actions,
             exited: AtomicBool::new(false),
             burial: Mutex::default(),
             exit_queue: WaitQueue::new(),
@@ -187,9 +179,11 @@ impl Process {
             self.undo_semaphores();
         }
         let old = std::mem::replace(&mut *self.namespaces.write(), Arc::new(changed.namespaces));
-        let old_fs = std::mem::replace(&mut *self.fs.lock(), Arc::new(changed.fs));
-        // Outside the locks: they may hold the last references to mounts.
-        drop((old, old_fs));
+        if !Arc::ptr_eq(&old.mnt, &self.namespaces().mnt) {
+            drop(self.fs.replace(changed.fs));
+        }
+        // Outside the locks: these may hold the last references to mounts.
+        drop(old);
     }
 
     /// Process group id.

@@ -15,9 +15,10 @@ use platform_api::fake::FakePlatform;
 
 use crate::FdTable;
 use crate::fork::ForkSnapshot;
+use crate::fs::FsState;
 use crate::kernel::{Kernel, Uts};
 use crate::limits::Limits;
-use crate::process::{FsState, Process};
+use crate::process::Process;
 use crate::task::Task;
 
 /// Host id of a guest id.

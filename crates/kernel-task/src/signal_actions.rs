@@ -77,7 +77,8 @@ impl Task {
     /// The present action of a signal where the host has another one.
     #[must_use]
     pub fn interrupting_action(&self, signal: Signal) -> Option<Action> {
-        let action = self.process.signal_actions.lock().interrupting.get(&signal).copied()?;
+        let action =
+            self.process.signal_actions.read(|actions| actions.interrupting.get(&signal).copied())?;
         // A handler that is called once may have been.
         let used = action.flags & Action::RESET_HAND != 0
             && self
@@ -92,21 +93,20 @@ impl Task {
     /// does, posix_spawn sets the actions of all signals to their defaults.
     #[must_use]
     pub fn leaves_actions_to_the_host(&self) -> bool {
-        self.process.signal_actions.lock().lent
+        self.process.signal_actions.read(|actions| actions.lent)
     }
 
     /// The host is about to have the action that the guest asks for.
     pub fn forget_interrupting_action(&self, signal: Signal) {
-        self.process.signal_actions.lock().interrupting.remove(&signal);
+        self.process.signal_actions.write(|actions| actions.interrupting.remove(&signal));
     }
 
     /// Prepares the installation of an action in the signal page: the address of what the host is to be given.
     /// `None` without a page: the host gets the guest's own.
     pub fn stage_action(&self, signal: Signal, asked: Action) -> Option<u64> {
-        let (page, borrowed) = {
-            let actions = self.process.signal_actions.lock();
-            (actions.page?, actions.borrowed)
-        };
+        let actions = &self.process.signal_actions;
+        let (page, borrowed) = actions.read(|actions| (actions.page, actions.borrowed));
+        let page = page?;
         let slot = page.action(signal);
         let mut staged = asked;
         if asked.interrupts() {
@@ -118,25 +118,39 @@ impl Task {
             }
         }
         self.mem().write(slot, &staged).ok()?;
-        let mut actions = self.process.signal_actions.lock();
-        if asked.interrupts() {
-            actions.interrupting.insert(signal, asked.kept());
-        } else {
-            actions.interrupting.remove(&signal);
-        }
+        actions.write(|actions| {
+            if asked.interrupts() {
+                actions.interrupting.insert(signal, asked.kept());
+            } else {
+                actions.interrupting.remove(&signal);
+            }
+        });
         Some(slot.addr())
     }
 }
 
 impl Process {
+    /// Whether another process has the same (CLONE_SIGHAND).
+    #[must_use]
+    pub fn shares_signal_actions(&self) -> bool {
+        self.signal_actions.is_shared()
+    }
+
+    /// Tells those of living processes apart.
+    #[must_use]
+    pub fn signal_actions_identity(&self) -> usize {
+        self.signal_actions.identity()
+    }
+
     /// Whether the first handler that a thread with these signals will run interrupts the call it waits in.
     pub(crate) fn interrupts_call(&self, state: &SignalState) -> bool {
-        let actions = self.signal_actions.lock();
-        if actions.interrupting.is_empty() {
-            return false;
-        }
-        let first = first_caught(state);
-        first.and_then(|signal| actions.interrupting.get(&signal)).is_some()
+        self.signal_actions.read(|actions| {
+            if actions.interrupting.is_empty() {
+                return false;
+            }
+            let first = first_caught(state);
+            first.and_then(|signal| actions.interrupting.get(&signal)).is_some()
+        })
     }
 }
 

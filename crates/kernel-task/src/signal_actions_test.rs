@@ -53,7 +53,7 @@ fn signal_page_is_whole_pages_of_the_guest() {
 
 fn scene_with_page() -> Scene {
     let scene = Scene::new();
-    scene.task(1).process.signal_actions.lock().set_page(SignalPage::new(BASE).unwrap());
+    scene.task(1).process.signal_actions.write(|actions| actions.set_page(SignalPage::new(BASE).unwrap()));
     scene
 }
 
@@ -90,7 +90,7 @@ fn without_a_page_nothing_is_staged() {
 fn page_that_the_guest_took_away_leaves_the_books_alone() {
     let scene = Scene::new();
     let task = scene.task(1);
-    task.process.signal_actions.lock().set_page(SignalPage::new(BASE << 8).unwrap());
+    task.process.signal_actions.write(|actions| actions.set_page(SignalPage::new(BASE << 8).unwrap()));
     assert_eq!(task.stage_action(Signal::SIGHUP, PLAIN), None);
     assert_eq!(task.interrupting_action(Signal::SIGHUP), None);
 }
@@ -111,12 +111,12 @@ fn handler_that_was_to_be_called_once_reads_back_as_default_afterwards() {
 fn child_in_the_parent_s_memory_leaves_the_table_alone() {
     let scene = scene_with_page();
     stage(&scene.task(1), PLAIN);
-    let copied = scene.task(1).process.signal_actions.lock().inherited(ChildMemory::Copied);
-    let shared = scene.task(1).process.signal_actions.lock().inherited(ChildMemory::Shared);
+    let copied = scene.task(1).process.signal_actions.read(|actions| actions.inherited(ChildMemory::Copied));
+    let shared = scene.task(1).process.signal_actions.read(|actions| actions.inherited(ChildMemory::Shared));
     assert!(!copied.borrowed && copied.interrupting.len() == 1);
     scene.fork(1, 2);
     let child = scene.task(2);
-    *child.process.signal_actions.lock() = shared;
+    child.process.signal_actions.write(|actions| *actions = shared);
     stage(&child, Action { handler: 0x7000, ..PLAIN });
     assert_eq!(word(&scene, SIGNAL_PAGE_TABLE + 8), HANDLER);
     assert_eq!(word(&scene, SIGNAL_PAGE_ACTIONS), 0x7000);

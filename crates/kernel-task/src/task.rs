@@ -15,7 +15,7 @@ use platform_api::{Clock, HostTid, SignalTarget, Syscall};
 use crate::dead::WaitedFor;
 use crate::fork::ForkSnapshot;
 use crate::kernel::Kernel;
-use crate::namespaces::ChildChange;
+use crate::namespaces::{ChildChange, ChildFiles};
 use crate::process::Process;
 use crate::seccomp::Mode;
 use crate::thread_credentials::CredentialSlot;
@@ -102,7 +102,7 @@ impl Task {
 
     /// Runs `f` with where this thread's path walks begin and who it is.
     pub fn with_walk<R>(&self, f: impl FnOnce(&WalkContext<'_>) -> R) -> R {
-        let fs = Arc::clone(&self.process.fs.lock());
+        let fs = self.process.fs.get();
         let creds = self.credentials();
         f(&WalkContext { root: &fs.root, cwd: &fs.cwd, creds: &creds, who: self, umask: fs.umask })
     }
@@ -123,8 +123,14 @@ impl Task {
         });
         let taken = if is_it { kept.take() } else { None };
         drop(kept);
-        if let Some(change) = taken {
-            self.move_child(change.changed);
+        let Some(change) = taken else { return };
+        if change.files == ChildFiles::Shared
+            && let Some(snapshot) = &mut *self.pending_fork.lock()
+        {
+            snapshot.files = self.process.files.share();
+        }
+        if let Some(changed) = change.changed {
+            self.move_child(changed);
         }
     }
 
@@ -193,6 +199,9 @@ impl Caller for Task {
     #[expect(clippy::misnamed_getters, reason = "files see the guest's id; the field `tid` is the host's")]
     fn tid(&self) -> i32 {
         self.guest_tid
+    }
+    fn files_id(&self) -> u64 {
+        self.process.files.id()
     }
     fn pgid(&self) -> i32 {
         self.process.pgid()

@@ -288,7 +288,7 @@ impl File {
     /// A descriptor of it was closed by `who`: gives back that process's record locks, and tells the
     /// operations.
     pub fn flush(&self, who: &dyn Caller) {
-        crate::locks::table().process_closed(self, who.pid());
+        crate::locks::table().descriptor_closed(self, who.files_id());
         self.ops.flush(who);
     }
 

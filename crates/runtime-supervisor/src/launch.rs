@@ -7,7 +7,7 @@ use abi_linux::fs::OpenFlags;
 use kernel_fs::tty::{PtyMaster, Terminals};
 use kernel_task::exec::{ExecTarget, FirstExec};
 use kernel_task::fork::ForkSnapshot;
-use kernel_task::process::FsState;
+use kernel_task::fs::FsState;
 use kernel_task::{FdTable, Kernel, Task};
 use kernel_vfs::walk::WalkFlags;
 use platform_api::HostTid;
@@ -60,7 +60,7 @@ fn enter_cwd(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
             Ok(path)
         })
         .map_err(failed)?;
-    Arc::make_mut(&mut task.process.fs.lock()).cwd = cwd;
+    task.process.fs.change(|fs| fs.cwd = cwd);
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use nix::unistd::{Pid, getpgrp, getpid, getppid, getsid, gettid, pipe};
 fn main() -> ExitCode {
     guest::main(checks![
         stat_agrees_with_the_calls,
+        stat_tells_that_another_thread_sleeps,
         stat_has_a_start_time_in_the_past,
         status_statm_and_stat_agree,
         threads_are_listed_before_their_first_call,
@@ -78,6 +79,14 @@ fn stat_agrees_with_the_calls() {
     assert_eq!(fields[20], "1");
     assert_eq!(link("/proc/self"), fields[1]);
     assert_eq!(link("/proc/thread-self"), format!("{}/task/{}", fields[1], fields[1]));
+}
+
+fn stat_tells_that_another_thread_sleeps() {
+    let leader = getpid();
+    let looks = move || eventually("a sleeping leader", || (stat("/proc/self/stat")[3] == "S").then_some(()));
+    assert_eq!(gettid(), leader);
+    // The leader waits for the thread in futex(2).
+    thread::spawn(looks).join().expect("the thread");
 }
 
 fn stat_has_a_start_time_in_the_past() {

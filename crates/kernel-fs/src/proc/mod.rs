@@ -74,10 +74,10 @@ impl Proc {
     /// The root directory of whoever reads: paths are shown from there.
     fn root_of(&self, who: &dyn Caller) -> SysResult<Path> {
         match self.kernel.process(who.pid()) {
-            Some(process) => Ok(process.fs.lock().root.clone()),
+            Some(process) => Ok(process.fs.get().root.clone()),
             None => {
                 let init = self.kernel.init().ok_or(abi_linux::Errno::ENOENT)?;
-                Ok(init.fs.lock().root.clone())
+                Ok(init.fs.get().root.clone())
             }
         }
     }

@@ -62,8 +62,8 @@ fn record(cx: &Cx, file: &File, op: u32, request: &Flock) -> SysResult<Record> {
     let kind = kind_of(request.l_type)?.unwrap_or(LockKind::Shared);
     let (start, last) = range_of(file, request)?;
     if !matches!(op, F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW) {
-        let pid = cx.process.pid;
-        return Ok(Record { owner: LockOwner::Process(pid), kind, start, last, pid });
+        let owner = LockOwner::Files(cx.process.files.id());
+        return Ok(Record { owner, kind, start, last, pid: cx.process.pid });
     }
     if request.l_pid != 0 {
         return Err(Errno::EINVAL);

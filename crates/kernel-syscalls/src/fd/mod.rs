@@ -38,10 +38,17 @@ pub(crate) fn sys_close(cx: &Cx, fd: Fd) -> SysResult<Outcome> {
     Ok(if mapped || loaders { Outcome::Continue } else { Outcome::Value(0) })
 }
 
-/// close_range(2). No two processes share a table, so there is nothing to unshare.
+/// close_range(2).
 pub(crate) fn sys_close_range(cx: &Cx, first: u32, last: u32, flags: u32) -> SysResult<()> {
     if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL);
+    }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        // A thread cannot have descriptors of its own, and the others must not lose theirs.
+        if cx.process.tasks().len() > 1 {
+            return Err(Errno::ENOMEM);
+        }
+        cx.process.files.unshare();
     }
     if flags & CLOSE_RANGE_CLOEXEC != 0 {
         cx.process.files.set_cloexec_range(first, last);

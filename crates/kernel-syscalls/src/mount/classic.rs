@@ -206,7 +206,7 @@ pub(crate) fn sys_umount2(cx: &Cx, target: UserCStr, flags: u32) -> SysResult<()
     if flags & MNT_FORCE != 0 && !creds.has_in(at.dentry.owner_ns(), Cap::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
-    let root = cx.process.fs.lock().root.mount.id();
+    let root = cx.process.fs.get().root.mount.id();
     let is_root = at.mount.id() == root;
     if flags & MNT_EXPIRE != 0 {
         if is_root || flags & (MNT_FORCE | MNT_DETACH) != 0 {

@@ -198,7 +198,7 @@ pub(crate) fn sys_fsconfig(cx: &Cx, fd: Fd, cmd: u32, key: UserCStr, value: u64,
     let file = cx.file(fd)?;
     let context = file.ops.as_any().downcast_ref::<FsContext>().ok_or(Errno::EINVAL)?;
     let key = optional_string(cx, key, MAX_KEY)?.unwrap_or_default();
-    let shown = |path: &Path| path.display(&cx.process.fs.lock().root);
+    let shown = |path: &Path| path.display(&cx.process.fs.get().root);
     let value = match cmd {
         CMD_CREATE | CMD_CREATE_EXCL => return context.create(cx),
         CMD_RECONFIGURE => return context.change(cx),

@@ -130,7 +130,7 @@ fn top_of(mount: &Arc<Mount>) -> Path {
 
 /// EPERM for a mount that the caller cannot reach and does not administer.
 fn check_reach(cx: &Cx, namespace: &MountNamespace, place: &Path) -> SysResult<()> {
-    let root = cx.process.fs.lock().root.clone();
+    let root = cx.process.fs.get().root.clone();
     let may = cx.credentials().has_in(namespace.user_ns(), Cap::SYS_ADMIN);
     if may || place.is_below(&root) { Ok(()) } else { Err(Errno::EPERM) }
 }
@@ -152,7 +152,7 @@ pub(crate) fn sys_statmount(cx: &Cx, req: u64, buf: u64, bufsize: usize, flags: 
     let namespace = Arc::clone(&cx.process.namespaces().mnt);
     let mount = find(&namespace, request.id)?;
     check_reach(cx, &namespace, &top_of(&mount))?;
-    let root = cx.process.fs.lock().root.clone();
+    let root = cx.process.fs.get().root.clone();
     let (mut answer, strings) = describe(&mount, &namespace, &root, request.param)?;
     let fixed = size_of::<Statmount>();
     let total = fixed + strings.len();

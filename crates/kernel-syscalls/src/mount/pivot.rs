@@ -1,7 +1,5 @@
 //! pivot_root(2).
 
-use std::sync::Arc;
-
 use abi_linux::SysResult;
 use kernel_base::user::UserCStr;
 use kernel_vfs::path::Path;
@@ -18,17 +16,17 @@ pub(crate) fn sys_pivot_root(cx: &Cx, new_root: UserCStr, put_old: UserCStr) -> 
     let new = cx.with_walk(|walk| new.resolve(walk, WalkFlags::DIRECTORY))?;
     let old = Target::read(cx, CWD, put_old)?;
     let old = cx.with_walk(|walk| old.resolve(walk, WalkFlags::DIRECTORY))?;
-    let root = cx.process.fs.lock().root.clone();
+    let root = cx.process.fs.get().root.clone();
     namespace.pivot_root(&root, &new, &old)?;
     let follow = |path: &Path| if path.is_same(&root) { new.clone() } else { path.clone() };
     for process in cx.kernel().processes() {
-        let mut fs = process.fs.lock();
+        let fs = process.fs.get();
         if fs.root.is_same(&root) || fs.cwd.is_same(&root) {
-            let mut changed = (**fs).clone();
-            (changed.root, changed.cwd) = (follow(&fs.root), follow(&fs.cwd));
-            let before = std::mem::replace(&mut *fs, Arc::new(changed));
-            drop(fs);
-            drop(before);
+            let moved = process.fs.change(|fs| {
+                let new = (follow(&fs.root), follow(&fs.cwd));
+                (std::mem::replace(&mut fs.root, new.0), std::mem::replace(&mut fs.cwd, new.1))
+            });
+            drop(moved);
         }
     }
     Ok(())

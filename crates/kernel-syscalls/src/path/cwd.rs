@@ -1,7 +1,5 @@
 //! Where path walks begin: getcwd(2), chdir(2), fchdir(2), chroot(2), umask(2).
 
-use std::sync::Arc;
-
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserCStr;
@@ -13,7 +11,7 @@ use crate::cx::Cx;
 
 /// getcwd(2): the length with the NUL.
 pub(crate) fn sys_getcwd(cx: &Cx, buf: u64, size: usize) -> SysResult<usize> {
-    let fs = Arc::clone(&cx.process.fs.lock());
+    let fs = cx.process.fs.get();
     let mut text = fs.cwd.display_cwd(&fs.root)?;
     text.push(0);
     if text.len() > abi_linux::fs::PATH_MAX {
@@ -32,7 +30,7 @@ fn find(cx: &Cx, path: UserCStr) -> SysResult<Path> {
 }
 
 fn set_cwd(cx: &Cx, place: Path) {
-    let old = std::mem::replace(&mut Arc::make_mut(&mut cx.process.fs.lock()).cwd, place);
+    let old = cx.process.fs.change(|fs| std::mem::replace(&mut fs.cwd, place));
     drop(old);
 }
 
@@ -56,12 +54,12 @@ pub(crate) fn sys_fchdir(cx: &Cx, fd: Fd) -> SysResult<()> {
 pub(crate) fn sys_chroot(cx: &Cx, path: UserCStr) -> SysResult<()> {
     let place = find(cx, path)?;
     cx.with_walk(|walk| walk.check_chroot(&place))?;
-    let old = std::mem::replace(&mut Arc::make_mut(&mut cx.process.fs.lock()).root, place);
+    let old = cx.process.fs.change(|fs| std::mem::replace(&mut fs.root, place));
     drop(old);
     Ok(())
 }
 
 /// umask(2): the old mask.
 pub(crate) fn sys_umask(cx: &Cx, mask: u32) -> SysResult<u32> {
-    Ok(std::mem::replace(&mut Arc::make_mut(&mut cx.process.fs.lock()).umask, mask & 0o777))
+    Ok(cx.process.fs.change(|fs| std::mem::replace(&mut fs.umask, mask & 0o777)))
 }

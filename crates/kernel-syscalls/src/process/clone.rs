@@ -1,7 +1,7 @@
 //! clone(2), fork(2), vfork(2). All flags are registers, so the host can perform what was checked.
 //!
-//! A thread shares everything and a process shares at most its memory: a descriptor table or a working
-//! directory shared between processes is not kept.
+//! A thread shares everything, a process what it asks for. Descriptors that processes have in common are our business
+//! alone: the host, whose tables hold mapped files and now and then the loader, performs such a clone without CLONE_FILES.
 
 use abi_linux::raw::general::{
     CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_IO, CLONE_NEWIPC,
@@ -12,7 +12,7 @@ use abi_linux::signal::{NSIG, Signal};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Cap;
 use kernel_task::limits::{INFINITY, Resource};
-use kernel_task::namespaces::{CLONE_NAMESPACES, Changed, ChildChange};
+use kernel_task::namespaces::{CLONE_NAMESPACES, Changed, ChildChange, ChildFiles};
 
 use super::{check_pointer, namespaces};
 use crate::cx::{Cx, Outcome};
@@ -29,6 +29,8 @@ const COMMON: u32 = CLONE_VM
     | CLONE_SYSVSEM
     | CLONE_IO
     | CLONE_DETACHED;
+/// What processes may ask for besides.
+const SHARED: u32 = CLONE_VFORK | CLONE_FILES | CLONE_FS | CLONE_SIGHAND;
 /// What a thread must share.
 const THREAD: u32 = CLONE_THREAD | CLONE_VM | CLONE_SIGHAND | CLONE_FS | CLONE_FILES;
 
@@ -63,7 +65,7 @@ fn check(flags: u32) -> SysResult<Made> {
         let exact = asked & THREAD == THREAD && asked & !(THREAD | COMMON) == 0;
         return if exact { Ok(Made::Thread) } else { Err(Errno::EINVAL) };
     }
-    let is_plain = asked & !(COMMON | CLONE_VFORK) == 0 && flags & CSIGNAL <= u32::from(NSIG);
+    let is_plain = asked & !(COMMON | SHARED) == 0 && flags & CSIGNAL <= u32::from(NSIG);
     if is_plain { Ok(Made::Process) } else { Err(Errno::EINVAL) }
 }
 
@@ -108,28 +110,25 @@ pub(crate) fn sys_clone(
         }
     }
     check_process_limit(cx)?;
-    if flags & NAMESPACES != 0 {
-        let changed = namespaces::unshared(cx, flags)?;
-        return Ok(without_namespaces(cx, flags, changed));
+    if made == Made::Thread {
+        cx.prepare_thread();
+        return Ok(Outcome::Continue);
     }
-    match made {
-        Made::Process if flags & (CLONE_VM | CLONE_VFORK) == CLONE_VM | CLONE_VFORK => cx.prepare_vfork(),
-        Made::Process if flags & CLONE_VM != 0 => cx.prepare_sharing_fork(),
-        Made::Process => cx.prepare_fork(),
-        Made::Thread => {
-            cx.prepare_thread();
-            return Ok(Outcome::Continue);
-        }
+    let changed = if flags & NAMESPACES != 0 { Some(namespaces::unshared(cx, flags)?) } else { None };
+    if changed.is_some() || flags & CLONE_FILES != 0 {
+        return Ok(without_ours(cx, flags, changed));
     }
+    cx.prepare_clone(flags);
     cx.take_child_change(&cx.call);
     Ok(Outcome::Continue)
 }
 
-/// The host never sees the flags of namespaces, which are ours: it performs the same call without them. That call comes
-/// to us as well, and its child gets what is kept here. Where fork(2) or vfork(2) do the same, which have no
-/// arguments, the thread keeps its registers.
-fn without_namespaces(cx: &Cx, flags: u32, changed: Changed) -> Outcome {
-    let plain = flags & !NAMESPACES;
+/// The host never sees the flags of namespaces and descriptors, which are ours: it performs the same call without them.
+/// That call comes to us as well, and its child gets what is kept here. Where fork(2) or vfork(2) do the same, which
+/// have no arguments, the thread keeps its registers.
+fn without_ours(cx: &Cx, flags: u32, changed: Option<Changed>) -> Outcome {
+    let plain = flags & !(NAMESPACES | CLONE_FILES);
+    let files = if flags & CLONE_FILES != 0 { ChildFiles::Shared } else { ChildFiles::Copied };
     let [_, stack, rest @ ..] = cx.call.args;
     let sigchld = Signal::SIGCHLD.raw().cast_unsigned();
     let nr = match plain {
@@ -143,7 +142,8 @@ fn without_namespaces(cx: &Cx, flags: u32, changed: Changed) -> Outcome {
         let [p, c, t, last] = rest;
         args = [u64::from(plain), stack, p, c, t, last];
     }
-    cx.keep_child_change(ChildChange { nr, args, instruction_pointer: cx.call.instruction_pointer, changed });
+    let instruction_pointer = cx.call.instruction_pointer;
+    cx.keep_child_change(ChildChange { nr, args, instruction_pointer, changed, files });
     Outcome::Substitute { nr, args }
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn sys_fork(cx: &Cx) -> SysResult<Outcome> {
 /// vfork(2): the host suspends the caller until the child has executed or exited.
 pub(crate) fn sys_vfork(cx: &Cx) -> SysResult<Outcome> {
     check_process_limit(cx)?;
-    cx.prepare_vfork();
+    cx.prepare_clone(CLONE_VM | CLONE_VFORK);
     cx.take_child_change(&cx.call);
     Ok(Outcome::Continue)
 }
@@ -177,15 +177,14 @@ mod tests {
 
     #[test]
     fn fork_vfork_and_posix_spawn_are_processes() {
-        for flags in [0x0120_0011, 0x4111, 0x4100 | 17, 17, 0] {
+        for flags in [0x0120_0011, 0x4111, 0x4100 | 17, 17, 0, 0x400 | 17, 0x200 | 17, 0x900 | 17, 0x4f11] {
             assert_eq!(check(flags), Ok(Made::Process), "{flags:#x}");
         }
     }
 
     #[test]
     fn half_shared_processes_are_refused() {
-        for flags in [0x400 | 17, 0x200 | 17, 0x800 | 17, 0x900 | 17, 0x8011, 0x2011, 0x0080_0011, 0x1011, 65]
-        {
+        for flags in [0x800 | 17, 0x8011, 0x2011, 0x0080_0011, 0x1011, 65] {
             assert_eq!(check(flags), Err(Errno::EINVAL), "{flags:#x}");
         }
         // With namespaces: threads, directories of others', and undo lists of another's semaphores.

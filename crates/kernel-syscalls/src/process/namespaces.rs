@@ -1,8 +1,6 @@
 //! unshare(2) and setns(2) (kernel/fork.c, kernel/nsproxy.c, Linux v6.18). The namespaces are ours; the host sees
 //! nothing of them.
 
-use std::sync::Arc;
-
 use abi_linux::raw::general::{
     CLONE_FILES, CLONE_FS, CLONE_NEWNS, CLONE_NEWUSER, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM,
 };
@@ -18,7 +16,7 @@ use crate::cx::Cx;
 
 /// What the caller, or its child, gets by the CLONE_NEW* in `flags`.
 pub(super) fn unshared(cx: &Cx, flags: u32) -> SysResult<Changed> {
-    let fs = Arc::clone(&cx.process.fs.lock());
+    let fs = cx.process.fs.get();
     cx.process.namespaces().unshare(flags, &cx.credentials(), &fs)
 }
 
@@ -26,8 +24,7 @@ fn is_single_threaded(cx: &Cx) -> bool {
     cx.process.tasks().len() <= 1
 }
 
-/// unshare(2). Descriptors, directories and namespaces are shared by the threads of one process only, and stay so: with a
-/// single thread there is nothing to do for the first two.
+/// unshare(2). The threads of one process have all in common and stay so.
 pub(crate) fn sys_unshare(cx: &Cx, flags: u64) -> SysResult<()> {
     let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
     let shared = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
@@ -37,6 +34,19 @@ pub(crate) fn sys_unshare(cx: &Cx, flags: u64) -> SysResult<()> {
     let alone = CLONE_FS | CLONE_FILES | CLONE_NAMESPACES | shared;
     if flags & alone != 0 && !is_single_threaded(cx) {
         return Err(Errno::EINVAL);
+    }
+    let process = &cx.process;
+    if flags & (CLONE_SIGHAND | CLONE_VM) != 0 && process.shares_signal_actions()
+        || flags & CLONE_VM != 0 && process.shares_memory()
+    {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLONE_FILES != 0 {
+        process.files.unshare();
+    }
+    // ksys_unshare: directories of another namespace are not others'.
+    if flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER) != 0 {
+        process.fs.unshare();
     }
     if flags & CLONE_NAMESPACES != 0 {
         cx.process.change_namespaces(unshared(cx, flags)?);
@@ -85,11 +95,12 @@ pub(crate) fn sys_setns(cx: &Cx, fd: Fd, nstype: u32) -> SysResult<()> {
         return Err(Errno::EINVAL);
     };
     let entered = targets.iter().fold(0, |flags, namespace| flags | namespace.id().kind().flag());
-    if entered & (CLONE_NEWUSER | CLONE_NEWNS) != 0 && !is_single_threaded(cx) {
+    let process = &cx.process;
+    let is_alone = is_single_threaded(cx) && !process.fs.is_shared();
+    if entered & (CLONE_NEWUSER | CLONE_NEWNS) != 0 && !is_alone {
         return Err(Errno::EINVAL);
     }
-    let process = &cx.process;
-    let fs = Arc::clone(&process.fs.lock());
+    let fs = process.fs.get();
     let mut changed = Changed {
         credentials: (*process.credentials()).clone(),
         namespaces: (*process.namespaces()).clone(),

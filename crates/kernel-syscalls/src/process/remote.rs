@@ -123,6 +123,8 @@ pub(crate) fn sys_process_vm_writev(
 
 const KCMP_FILE: i32 = 0;
 const KCMP_VM: i32 = 1;
+const KCMP_FILES: i32 = 2;
+const KCMP_FS: i32 = 3;
 const KCMP_SIGHAND: i32 = 4;
 const KCMP_IO: i32 = 5;
 const KCMP_SYSVSEM: i32 = 6;
@@ -138,7 +140,13 @@ pub(crate) fn sys_kcmp(cx: &Cx, pid1: i32, pid2: i32, kind: i32, idx1: u64, idx2
             order(cx, Arc::as_ptr(&first).addr(), Arc::as_ptr(&second).addr())
         }
         KCMP_VM..=KCMP_SIGHAND => {
-            order(cx, Arc::as_ptr(&first.process).addr(), Arc::as_ptr(&second.process).addr())
+            let part = |task: &Task| match kind {
+                KCMP_VM => task.process.memory_identity(),
+                KCMP_FILES => task.process.files.identity(),
+                KCMP_FS => task.process.fs.identity(),
+                _ => task.process.signal_actions_identity(),
+            };
+            order(cx, part(&first), part(&second))
         }
         // Nobody has any.
         KCMP_IO | KCMP_SYSVSEM => Ok(0),

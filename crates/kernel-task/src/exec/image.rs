@@ -13,7 +13,7 @@ use platform_api::ProcFile;
 
 use crate::process::Process;
 use crate::seccomp::Mode;
-use crate::signal_actions::SignalPage;
+use crate::signal_actions::{SignalActions, SignalPage};
 use crate::task::Task;
 use crate::thread_credentials::gains;
 
@@ -201,12 +201,14 @@ impl Task {
         for other in process.tasks().iter().filter(|task| task.tid != self.tid) {
             kernel.remove_task(other);
         }
+        process.files.unshare();
         for file in process.files.remove_cloexec() {
             file.flush(self);
         }
         process.mapped_fds.lock().clear();
         process.leave_shm();
-        process.signal_actions.lock().reset();
+        process.signal_actions.part(|_| SignalActions::default());
+        process.signal_actions.write(SignalActions::reset);
         process.posix_timers.clear();
         // What gains by its file is not for its user to look into (fs/exec.c:begin_new_exec, kernel/cred.c:commit_creds).
         let (old, new) = (process.credentials(), &exec.credentials);
@@ -239,7 +241,7 @@ impl Task {
 
     /// The loader's word, with its call for the plan, for where it put the signal page.
     pub fn set_signal_page(&self, page: SignalPage) {
-        self.process.signal_actions.lock().set_page(page);
+        self.process.signal_actions.write(|actions| actions.set_page(page));
     }
 
     /// While the loader maps an image: the file behind `fd` (0 the executable, 1 the interpreter).

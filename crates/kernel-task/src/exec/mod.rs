@@ -188,7 +188,10 @@ impl Task {
         // (mnt_may_suid), nor does an owner who is nobody there (bprm_fill_uid).
         let honoured = !place.mount.flags().contains(MountFlags::NOSUID)
             && place.mount.is_in(&self.process.namespaces().mnt)
-            && creds.user_ns.is_within(place.dentry.owner_ns());
+            && creds.user_ns.is_within(place.dentry.owner_ns())
+            // Somebody else could change the root of what gains (LSM_UNSAFE_SHARE); less than Linux gives, which keeps
+            // the ids of who may set them anyway.
+            && !self.process.fs.is_shared();
         let mut gifts = if honoured { Gifts::of(&**place.inode(), &exe.meta)? } else { Gifts::default() };
         if !creds.user_ns.owns(exe.meta.uid, exe.meta.gid) {
             (gifts.uid, gifts.gid) = (None, None);

@@ -72,7 +72,7 @@ impl<'a> Waiting<'a> {
             Err(errno) => return Some(Err(errno)),
         };
         let owner = self.wanted.owner;
-        if let (LockOwner::Process(_), LockOwner::Process(_)) = (owner, blocker) {
+        if let (LockOwner::Files(_), LockOwner::Files(_)) = (owner, blocker) {
             let waits = &self.table.waits;
             let name = *self.name.get_or_insert_with(|| waits.next.fetch_add(1, Ordering::Relaxed));
             if let Err(errno) = waits.block(name, owner, blocker) {

@@ -198,14 +198,14 @@ impl LockTable {
             .and_then(|locks| locks.records.iter().find(|held| held.conflicts(wanted)).copied()))
     }
 
-    /// A process closed one of its descriptors of a file, which gives back all its record locks there
+    /// One of the descriptors of a file in a table was closed, which gives back all the table's record locks there
     /// (fcntl(2)).
-    pub fn process_closed(&self, file: &File, pid: i32) {
+    pub fn descriptor_closed(&self, file: &File, files: u64) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
         let Ok(key) = key(file) else { return };
-        let owner = LockOwner::Process(pid);
+        let owner = LockOwner::Files(files);
         // Nothing in it fails.
         let _done = self.change(key, |locks| (retain(locks, |held| held.owner != owner), Ok(())));
     }

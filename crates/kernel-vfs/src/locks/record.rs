@@ -15,8 +15,8 @@ pub enum LockKind {
 pub enum LockOwner {
     /// An open file description, by its address: flock(2) and F_OFD_SETLK.
     Description(usize),
-    /// A process, by its id: F_SETLK.
-    Process(i32),
+    /// A table of descriptors, by its id: F_SETLK.
+    Files(u64),
 }
 
 /// A lock on bytes `start..=last` of a file.

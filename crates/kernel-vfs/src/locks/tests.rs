@@ -27,7 +27,7 @@ fn open(inode: &Arc<dyn Inode>) -> Arc<File> {
 }
 
 fn record(pid: i32, kind: LockKind, start: u64, last: u64) -> Record {
-    Record { owner: LockOwner::Process(pid), kind, start, last, pid }
+    Record { owner: LockOwner::Files(pid as u64), kind, start, last, pid }
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn records_split_and_conflict() {
     assert_eq!(set(record(2, LockKind::Shared, 39, 39)), Err(Errno::EAGAIN));
     let found = table().test_record(&file, &record(2, LockKind::Exclusive, 60, 60)).unwrap();
     assert_eq!(found, Some(record(1, LockKind::Exclusive, 60, 99)));
-    table().process_closed(&file, 1);
+    table().descriptor_closed(&file, 1);
     set(record(2, LockKind::Exclusive, 0, u64::MAX)).unwrap();
-    table().process_closed(&file, 2);
+    table().descriptor_closed(&file, 2);
     assert_eq!(table().test_record(&file, &record(1, LockKind::Exclusive, 0, u64::MAX)), Ok(None));
 }
 
@@ -80,7 +80,7 @@ fn touching_records_join_and_the_first_in_the_way_is_told() {
     assert_eq!(in_the_way(5), Some((LockKind::Exclusive, 5, 14)));
     set(record(1, LockKind::Shared, 5, u64::MAX));
     assert_eq!(in_the_way(7), Some((LockKind::Shared, 1, u64::MAX)));
-    table().process_closed(&file, 1);
+    table().descriptor_closed(&file, 1);
     assert_eq!(in_the_way(0), None);
 }
 
@@ -100,5 +100,5 @@ fn a_circle_of_waiters_is_a_deadlock() {
     assert_eq!(wait_for(3, 1).attempt(), Some(Err(Errno::EDEADLK)));
     drop(first);
     assert_eq!(wait_for(3, 1).attempt(), None);
-    (1..=3).for_each(|pid| table().process_closed(&file, pid));
+    (1..=3).for_each(|pid| table().descriptor_closed(&file, pid));
 }

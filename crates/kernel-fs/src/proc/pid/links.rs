@@ -16,12 +16,12 @@ fn magic(target: &Target, who: &dyn Caller, to: Path) -> SysResult<LinkTarget> {
 }
 
 pub(super) fn cwd(target: &Target, who: &dyn Caller) -> SysResult<LinkTarget> {
-    let cwd = target.process.fs.lock().cwd.clone();
+    let cwd = target.process.fs.get().cwd.clone();
     magic(target, who, cwd)
 }
 
 pub(super) fn root(target: &Target, who: &dyn Caller) -> SysResult<LinkTarget> {
-    let root = target.process.fs.lock().root.clone();
+    let root = target.process.fs.get().root.clone();
     magic(target, who, root)
 }
 

@@ -172,7 +172,7 @@ impl<'a> Mapping<'a> {
                 Shown { name: self.name.to_vec(), file: Some(self.hosts()) }
             }
             _ if let Some(label) = MemFile::label_of(plain) => {
-                let root = target.process.fs.lock().root.clone();
+                let root = target.process.fs.get().root.clone();
                 let path = target.process.kernel.mapped_files.path(label);
                 path.map_or_else(Shown::default, |path| Shown::of_path(path.display(&root), &path))
             }

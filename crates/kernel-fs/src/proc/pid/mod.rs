@@ -105,7 +105,7 @@ impl Target {
     fn is_caller(&self, who: &dyn Caller) -> bool {
         match &self.task {
             Some(task) => task.guest_tid == who.tid(),
-            None => self.process.pid == who.pid(),
+            None => self.process.pid == who.tid(),
         }
     }
 

@@ -38,7 +38,7 @@ struct Seen {
 }
 
 fn seen(target: &Target) -> Vec<Seen> {
-    let root = target.process.fs.lock().root.clone();
+    let root = target.process.fs.get().root.clone();
     let below = target.process.namespaces().mnt.list().into_iter().filter_map(|mount| {
         let top = Path::new(Arc::clone(&mount), Arc::clone(mount.root()));
         // The root directory may lie inside its mount (chroot): the mount is shown as "/" then.
@@ -156,7 +156,7 @@ fn propagation(mount: &Mount, root: &Path, out: &mut Vec<u8>) {
 }
 
 pub(super) fn mountinfo(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    let root = target.process.fs.lock().root.clone();
+    let root = target.process.fs.get().root.clone();
     for Seen { mount, point } in seen(target) {
         let parent = mount.place().map_or(mount.id(), |(parent, _)| parent.id());
         let (major, minor) = device_numbers(mount.superblock().dev());

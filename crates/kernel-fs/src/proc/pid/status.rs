@@ -69,7 +69,7 @@ fn show_credential(its: &Credentials, reader: &UserNamespace, key: &[u8], out: &
 fn show_other(target: &Target, who: &dyn Caller, key: &[u8], value: &[u8], out: &mut Vec<u8>) -> bool {
     match key {
         b"Name" => show_name(&target.comm(), out),
-        b"Umask" => text!(out, "{:04o}", target.process.fs.lock().umask),
+        b"Umask" => text!(out, "{:04o}", target.process.fs.get().umask),
         b"State" => {
             let hosts = value.first().copied().unwrap_or(b'S');
             let shown = stat::state(target, who, hosts);

@@ -35,6 +35,24 @@ pub unsafe fn clone(flags: libc::c_int) -> SysResult<Side> {
     Ok(Side::Parent { pid, pidfd })
 }
 
+/// fork(2), with the caller's parent as the child's, too (CLONE_PARENT). The child's id, and 0 in the child.
+///
+/// # Safety
+/// As [`clone`].
+pub unsafe fn clone_sibling() -> SysResult<i32> {
+    let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM the child has a copy of everything; null pointers ask for nothing.
+    let ret = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    i32::try_from(check_long(ret)?).map_err(|_| Errno::EAGAIN)
+}
+
+/// setns(2): enters namespaces of the process behind the pidfd `number`.
+pub fn enter_namespaces(number: i32, flags: libc::c_int) -> SysResult<()> {
+    // SAFETY: integers only.
+    let ret = unsafe { libc::setns(number, flags) };
+    check(ret).map(drop)
+}
+
 /// Ends the calling process at once.
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit never returns and runs no handlers.

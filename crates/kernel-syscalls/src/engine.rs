@@ -164,30 +164,42 @@ impl<F: Future<Output = ()> + Send + 'static> KernelEvents for Events<F> {
     }
 }
 
-/// Makes `count` workers for a kernel, and what the platform's reactor tells.
-#[must_use]
-pub fn workers(
-    kernel: &Arc<Kernel>,
-    count: usize,
-    trace: Option<Arc<dyn Trace>>,
-) -> (Vec<Box<dyn Worker>>, Arc<dyn KernelEvents>) {
-    assemble(kernel, count, trace, run)
+/// A kernel's engine: makes workers, which share what is parked.
+pub struct Engine {
+    make: Box<dyn Fn() -> Box<dyn Worker> + Send + Sync>,
+    events: Arc<dyn KernelEvents>,
 }
 
-fn assemble<F, M>(
-    kernel: &Arc<Kernel>,
-    count: usize,
-    trace: Option<Arc<dyn Trace>>,
-    make: M,
-) -> (Vec<Box<dyn Worker>>, Arc<dyn KernelEvents>)
+impl Engine {
+    /// The engine of a kernel; one for each.
+    #[must_use]
+    pub fn new(kernel: &Arc<Kernel>, trace: Option<Arc<dyn Trace>>) -> Self {
+        assemble(kernel, trace, run)
+    }
+
+    /// Makes `count` workers.
+    #[must_use]
+    pub fn workers(&self, count: usize) -> Vec<Box<dyn Worker>> {
+        std::iter::repeat_with(&self.make).take(count).collect()
+    }
+
+    /// What the platform's reactor tells.
+    #[must_use]
+    pub fn events(&self) -> &Arc<dyn KernelEvents> {
+        &self.events
+    }
+}
+
+fn assemble<F, M>(kernel: &Arc<Kernel>, trace: Option<Arc<dyn Trace>>, make: M) -> Engine
 where
     F: Future<Output = ()> + Send + 'static,
-    M: Fn(Arc<Shared>, Cx) -> F + Send + Clone + 'static,
+    M: Fn(Arc<Shared>, Cx) -> F + Send + Sync + Clone + 'static,
 {
     let executor = Executor::new();
     kernel.set_parked_calls(Arc::new(Parked(Arc::clone(&executor))));
     let shared = Arc::new(Shared { kernel: Arc::clone(kernel), trace });
-    let worker = || -> Box<dyn Worker> {
+    let events = Arc::new(Events { kernel: Arc::clone(kernel), executor: Arc::clone(&executor) });
+    let worker = move || -> Box<dyn Worker> {
         Box::new(CallWorker {
             shared: Arc::clone(&shared),
             slot: executor.slot(),
@@ -195,6 +207,5 @@ where
             make: make.clone(),
         })
     };
-    let workers = std::iter::repeat_with(worker).take(count).collect();
-    (workers, Arc::new(Events { kernel: Arc::clone(kernel), executor }))
+    Engine { make: Box::new(worker), events }
 }

@@ -33,5 +33,5 @@ mod xattr;
 pub mod strace;
 
 pub use cx::{Cx, Outcome};
-pub use engine::{Trace, workers};
+pub use engine::{Engine, Trace};
 pub use stub::stub_counts;

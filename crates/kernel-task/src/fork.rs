@@ -104,6 +104,19 @@ impl ForkSnapshot {
         }
     }
 
+    /// The snapshot of a process that joins `init`'s namespaces.
+    #[must_use]
+    pub fn for_joined(
+        files: FdTable,
+        fs: FsState,
+        credentials: Credentials,
+        limits: Limits,
+        init: &Process,
+    ) -> Self {
+        let namespaces = Some(init.namespaces());
+        Self { namespaces, ..Self::for_init(files, fs, credentials, limits) }
+    }
+
     /// A snapshot for the container's first process.
     #[must_use]
     pub fn for_init(files: FdTable, fs: FsState, credentials: Credentials, limits: Limits) -> Self {
@@ -354,8 +367,23 @@ impl Kernel {
 
     /// Makes the container's first process known.
     pub fn adopt_init(self: &Arc<Self>, tid: HostTid, snapshot: ForkSnapshot) -> Arc<Process> {
+        self.adopt_parentless(tid, 1, snapshot)
+    }
+
+    /// Makes a process known that was put into the container from outside, where its parent is. It leads a session.
+    pub fn adopt_joined(
+        self: &Arc<Self>,
+        tid: HostTid,
+        mut snapshot: ForkSnapshot,
+    ) -> SysResult<Arc<Process>> {
+        let pid = self.platform.identify(tid)?.guest_tgid;
+        (snapshot.pgid, snapshot.sid) = (pid, pid);
+        Ok(self.adopt_parentless(tid, pid, snapshot))
+    }
+
+    fn adopt_parentless(self: &Arc<Self>, tid: HostTid, pid: i32, snapshot: ForkSnapshot) -> Arc<Process> {
         let start_ns = self.platform.now_ns(Clock::Monotonic);
-        let birth = Birth { tgid: tid, pid: 1, parent: Weak::new(), start_ns };
+        let birth = Birth { tgid: tid, pid, parent: Weak::new(), start_ns };
         let comm = snapshot.comm;
         let process = Process::new(Arc::clone(self), birth, snapshot);
         self.register(&process, comm);

@@ -41,8 +41,10 @@ thread_local! {
 /// How sure it is that a thread id still means the thread that called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It does; or no call of it is in flight, and nothing can be said.
+    /// It does.
     Known,
+    /// No call of it is in this book, and nothing can be said.
+    Silent,
     /// Ask the listener about this call.
     Ask(u64),
 }
@@ -108,6 +110,13 @@ impl Calls {
         }
     }
 
+    /// Whether this call is in the book.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        let current = CURRENT.get();
+        (current.id == id && !current.answered && std::ptr::eq(current.book, self))
+            || self.parked.lock().by_id.contains_key(&id)
+    }
+
     /// What is known about a thread id. `now_ns` is called only where it is needed.
     pub(crate) fn standing(&self, tid: HostTid, now_ns: impl FnOnce() -> u64) -> Standing {
         let current = CURRENT.get();
@@ -115,7 +124,7 @@ impl Calls {
             let fresh = now_ns().wrapping_sub(current.since_ns) < FRESH_NS;
             return if fresh { Standing::Known } else { Standing::Ask(current.id) };
         }
-        self.parked.lock().by_tid.get(&tid).map_or(Standing::Known, |id| Standing::Ask(*id))
+        self.parked.lock().by_tid.get(&tid).map_or(Standing::Silent, |id| Standing::Ask(*id))
     }
 }
 
@@ -140,8 +149,10 @@ mod tests {
         calls.begin(7, 100, 0);
         calls.end();
         assert_eq!(calls.standing(100, || 0), Standing::Ask(7));
+        assert!(calls.has(7) && !calls.has(8));
         calls.answered(7);
-        assert_eq!(calls.standing(100, || 0), Standing::Known);
+        assert!(!calls.has(7));
+        assert_eq!(calls.standing(100, || 0), Standing::Silent);
         assert!(calls.parked.lock().by_id.is_empty());
     }
 

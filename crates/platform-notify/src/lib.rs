@@ -19,6 +19,8 @@
 
 mod calls;
 pub mod doctor;
+mod joined;
+mod line;
 mod memory;
 mod platform;
 mod proc;
@@ -29,8 +31,9 @@ mod trace;
 
 pub use host_sys::pidfd::Ending;
 pub use host_sys::seccomp::Instruction;
+pub use joined::Joined;
 pub use platform::NotifyPlatform;
-pub use spawn::{Container, GuestIds, SpawnError, SpawnSpec, Step, spawn};
+pub use spawn::{Container, GuestIds, SpawnError, SpawnSpec, Step, spawn, stay};
 
 use abi_linux::Errno;
 

@@ -15,7 +15,9 @@ use platform_api::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::calls::{Calls, Standing};
+use crate::calls::Standing;
+use crate::joined::JoinedProcesses;
+use crate::line::{Line, Lines};
 use crate::proc::Proc;
 use crate::reactor::Reactor;
 use crate::spawn::Container;
@@ -32,9 +34,9 @@ pub(crate) fn coarse_now_ns() -> u64 {
 pub struct NotifyPlatform {
     init: HostTid,
     pidfd: OwnedFd,
-    listener: OwnedFd,
     loader: OwnedFd,
-    calls: Calls,
+    lines: Lines,
+    pub(crate) joined: JoinedProcesses,
     proc: Proc,
     reactor: Reactor,
     reaped: AtomicBool,
@@ -60,9 +62,9 @@ impl NotifyPlatform {
         Ok(Arc::new(Self {
             init: parts.init,
             pidfd: parts.pidfd,
-            listener: parts.listener,
             loader: parts.loader,
-            calls: Calls::default(),
+            lines: Lines::new(parts.listener),
+            joined: JoinedProcesses::default(),
             proc,
             reactor,
             reaped: AtomicBool::new(false),
@@ -84,12 +86,12 @@ impl NotifyPlatform {
         &self.pidfd
     }
 
-    pub(crate) fn listener(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+    pub(crate) fn loader(&self) -> BorrowedFd<'_> {
+        self.loader.as_fd()
     }
 
-    pub(crate) fn calls(&self) -> &Calls {
-        &self.calls
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     pub(crate) fn reactor(&self) -> &Reactor {
@@ -102,25 +104,57 @@ impl NotifyPlatform {
 
     /// ESRCH when `tid` has a call in flight whose thread is gone.
     fn check_alive(&self, tid: HostTid) -> SysResult<()> {
-        match self.calls.standing(tid, coarse_now_ns) {
-            Standing::Known => Ok(()),
-            Standing::Ask(id) if seccomp::id_valid(self.listener(), id) => Ok(()),
-            Standing::Ask(_) => Err(Errno::ESRCH),
-        }
+        let ask = |line: &Line| match line.calls.standing(tid, coarse_now_ns) {
+            Standing::Silent => None,
+            Standing::Known => Some(Ok(())),
+            Standing::Ask(id) if seccomp::id_valid(line.listener(), id) => Some(Ok(())),
+            Standing::Ask(_) => Some(Err(Errno::ESRCH)),
+        };
+        self.lines.find_map(ask).unwrap_or(Ok(()))
+    }
+
+    /// Whether the process is a child of ours, whose end somebody here waits for.
+    fn is_own_child(&self, tid: HostTid) -> bool {
+        tid == self.init || self.joined.has(tid)
+    }
+
+    /// Has `body` answer a call.
+    fn consume(
+        &self,
+        call: &Syscall,
+        body: impl FnOnce(&Line, bool) -> SysResult<()>,
+        on_error: impl FnOnce(Errno) -> i32,
+    ) -> SysResult<()> {
+        self.lines.with(call.id.0, |line| {
+            // Before it happens: the new call may reach another worker at once.
+            line.calls.answered(call.id.0);
+            let result = body(line, self.is_own_child(call.tid));
+            if let Err(error) = result {
+                // The guest must not hang. If the call was answered before the failure, this finds no call.
+                let _ = seccomp::send(line.listener(), call.id.0, Answer::Error(on_error(error)));
+            }
+            result
+        })
     }
 
     /// Substitutes a call that is not answered yet.
-    fn try_substitute(&self, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()> {
+    fn try_substitute(&self, line: &Line, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()> {
         if libc::c_long::from(nr) == libc::SYS_execveat {
             let [number, ..] = args;
             let number = i32::try_from(number).map_err(|_| Errno::EBADF)?;
-            match self.install_fd(call.id, number, self.loader.as_fd()) {
+            match install(line, call.id, number, self.loader.as_fd()) {
                 Err(Errno::ENOENT) => return Ok(()), // killed meanwhile
                 other => other?,
             }
         }
-        trace::substitute(self.listener(), self.init, call, nr, args)
+        trace::substitute(line.listener(), self.is_own_child(call.tid), call, nr, args)
     }
+}
+
+/// Puts a descriptor into the table of a call's thread.
+fn install(line: &Line, id: CallId, number: i32, fd: BorrowedFd<'_>) -> SysResult<()> {
+    let number = u32::try_from(number).map_err(|_| Errno::EBADF)?;
+    seccomp::add_fd(line.listener(), id.0, fd, At::Number(number)).map(drop)
 }
 
 /// The host's siginfo_t. A sender outside the pid namespace shows as process 0 whatever stands in it.
@@ -163,55 +197,42 @@ impl Platform for NotifyPlatform {
     }
 
     fn reply(&self, id: CallId, reply: Reply) {
-        self.calls.answered(id.0);
         let answer = match reply {
             Reply::Value(value) => Answer::Value(value),
             Reply::Errno(errno) => Answer::Error(errno.raw()),
             Reply::Continue => Answer::Continue,
         };
-        match seccomp::send(self.listener(), id.0, answer) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(error) => tracing::error!(%error, ?reply, "cannot answer a call"),
-        }
+        self.lines.with(id.0, |line| {
+            line.calls.answered(id.0);
+            match seccomp::send(line.listener(), id.0, answer) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(error) => tracing::error!(%error, ?reply, "cannot answer a call"),
+            }
+        });
     }
 
     fn is_waiting(&self, id: CallId) -> bool {
-        seccomp::id_valid(self.listener(), id.0)
+        self.lines.with(id.0, |line| seccomp::id_valid(line.listener(), id.0))
     }
 
     fn install_fd(&self, id: CallId, number: i32, fd: BorrowedFd<'_>) -> SysResult<()> {
-        let number = u32::try_from(number).map_err(|_| Errno::EBADF)?;
-        seccomp::add_fd(self.listener(), id.0, fd, At::Number(number)).map(drop)
+        self.lines.with(id.0, |line| install(line, id, number, fd))
     }
 
     /// The loader is lent for one exec: guests hold no descriptor of it otherwise, so no number is reserved.
     fn substitute(&self, call: &Syscall, nr: i32, args: [u64; 6]) -> SysResult<()> {
-        // Before it happens: the new call may reach another worker at once.
-        self.calls.answered(call.id.0);
-        let result = self.try_substitute(call, nr, args);
-        if let Err(error) = result {
-            // The guest must not hang. If the call was answered before the failure, this finds no call.
-            let _ = seccomp::send(self.listener(), call.id.0, Answer::Error(error.raw()));
-        }
-        result
+        self.consume(call, |line, _| self.try_substitute(line, call, nr, args), |error| error.raw())
     }
 
     fn perform(&self, call: &Syscall, next: &mut dyn FnMut(Performed) -> Step) -> SysResult<()> {
-        self.calls.answered(call.id.0);
-        let result = trace::perform(self.listener(), self.init, call, next);
-        if let Err(error) = result {
-            let _ = seccomp::send(self.listener(), call.id.0, Answer::Error(error.raw()));
-        }
-        result
+        let perform = |line: &Line, own_child| trace::perform(line.listener(), own_child, call, next);
+        self.consume(call, perform, |error| error.raw())
     }
 
     fn interrupt(&self, call: &Syscall, restart: Restart, certain: bool) -> SysResult<()> {
-        self.calls.answered(call.id.0);
-        let result = trace::interrupt(self.listener(), self.init, call, restart, certain);
-        if result.is_err() {
-            let _ = seccomp::send(self.listener(), call.id.0, Answer::Error(libc::EINTR));
-        }
-        result
+        let interrupt =
+            |line: &Line, own_child| trace::interrupt(line.listener(), own_child, call, restart, certain);
+        self.consume(call, interrupt, |_| libc::EINTR)
     }
 
     fn identify(&self, tid: HostTid) -> SysResult<Identity> {

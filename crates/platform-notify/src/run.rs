@@ -7,20 +7,23 @@
 //!
 //! A quiet sandbox costs nothing: after [`QUIET_TICKS`] without a call the watchdog sleeps until the leader, at its
 //! next call, rings. The leader's own path has two atomic operations, and no system call but RECV and SEND.
+//!
+//! Each listener has threads of its own. Those of one that was added later end by themselves with the last thread
+//! that could call.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use abi_linux::{Errno, SysResult};
-use host_sys::pidfd::{self, Ending};
 use host_sys::{seccomp, signal};
 use parking_lot::{Condvar, Mutex};
-use platform_api::{CallId, HostTid, KernelEvents, Syscall, Worker};
+use platform_api::{CallId, HostTid, Syscall, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::line::Line;
 use crate::platform::{NotifyPlatform, coarse_now_ns};
 
 /// How long a call may take before another thread takes the lead: between one and two of these.
@@ -42,7 +45,7 @@ struct Seat {
 }
 
 /// Who leads.
-struct Baton {
+pub(crate) struct Baton {
     leader: AtomicUsize,
     stopping: AtomicBool,
     /// The watchdog waits for `bell` without a time limit.
@@ -52,6 +55,8 @@ struct Baton {
     watchdog: Mutex<()>,
     bell: Mutex<()>,
     rung: Condvar,
+    /// Threads that have not ended.
+    left: AtomicUsize,
 }
 
 impl Baton {
@@ -64,6 +69,7 @@ impl Baton {
             watchdog: Mutex::new(()),
             bell: Mutex::new(()),
             rung: Condvar::new(),
+            left: AtomicUsize::new(workers),
         }
     }
 
@@ -150,7 +156,7 @@ impl Baton {
 }
 
 /// One worker's life.
-fn work(platform: &NotifyPlatform, baton: &Baton, me: usize, worker: &mut dyn Worker) {
+fn work(line: &Line, baton: &Baton, me: usize, worker: &mut dyn Worker) {
     let Some(seat) = baton.seats.get(me) else { return };
     // Supervisors block signals for a signalfd, and threads inherit that.
     if let Err(error) = signal::unblock(WAKE_SIGNAL) {
@@ -158,14 +164,14 @@ fn work(platform: &NotifyPlatform, baton: &Baton, me: usize, worker: &mut dyn Wo
     }
     seat.tid.store(u64::from(signal::own_tid().unsigned_abs()), Ordering::Release);
     while baton.stand_by(me) {
-        lead(platform, baton, me, seat, worker);
+        lead(line, baton, me, seat, worker);
     }
     seat.tid.store(0, Ordering::Release);
 }
 
 /// Takes calls for as long as `me` leads.
-fn lead(platform: &NotifyPlatform, baton: &Baton, me: usize, seat: &Seat, worker: &mut dyn Worker) {
-    let listener = platform.listener();
+fn lead(line: &Line, baton: &Baton, me: usize, seat: &Seat, worker: &mut dyn Worker) {
+    let listener = line.listener();
     while !baton.stopping() && baton.leads(me) {
         let call = match receive(listener) {
             Ok(call) => call,
@@ -183,9 +189,9 @@ fn lead(platform: &NotifyPlatform, baton: &Baton, me: usize, seat: &Seat, worker
             }
         };
         baton.enter(seat);
-        platform.calls().begin(call.id.0, call.tid, coarse_now_ns());
+        line.calls.begin(call.id.0, call.tid, coarse_now_ns());
         worker.call(call);
-        platform.calls().end();
+        line.calls.end();
         baton.leave(seat);
     }
 }
@@ -210,49 +216,46 @@ fn receive(listener: BorrowedFd<'_>) -> SysResult<Syscall> {
     })
 }
 
-impl NotifyPlatform {
-    /// Delivers calls to `workers`, a thread each, and events to `events` on the calling thread, until the
-    /// container's init is dead; then ends the threads and reaps it. Call it on the thread that spawned the
-    /// init, and once.
-    ///
-    /// One worker is enough for correctness; two let a call that blocks (a disk read) not hold up the others.
-    pub fn run(
-        self: &Arc<Self>,
-        workers: Vec<Box<dyn Worker>>,
-        events: &Arc<dyn KernelEvents>,
-    ) -> SysResult<Ending> {
-        signal::make_interrupting(WAKE_SIGNAL)?;
-        let baton = Arc::new(Baton::new(workers.len()));
-        let mut threads = Vec::with_capacity(workers.len());
-        for (me, mut worker) in workers.into_iter().enumerate() {
-            let (platform, shared) = (Arc::clone(self), Arc::clone(&baton));
-            let body = move || work(&platform, &shared, me, worker.as_mut());
-            let started = thread::Builder::new().name(format!("worker-{me}")).stack_size(STACK).spawn(body);
-            match started {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    let _ = self.kill();
-                    finish(&baton, threads);
-                    return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)));
-                }
+/// Starts a thread for each worker; they take the calls of `line`.
+pub(crate) fn start(
+    platform: &Arc<NotifyPlatform>,
+    line: &Arc<Line>,
+    workers: Vec<Box<dyn Worker>>,
+) -> SysResult<()> {
+    signal::make_interrupting(WAKE_SIGNAL)?;
+    let baton = Arc::new(Baton::new(workers.len()));
+    let mut threads = line.crew.lock();
+    threads.baton = Some(Arc::clone(&baton));
+    for (me, mut worker) in workers.into_iter().enumerate() {
+        let (platform, line, baton) = (Arc::clone(platform), Arc::clone(line), Arc::clone(&baton));
+        let body = move || {
+            work(&line, &baton, me, worker.as_mut());
+            if baton.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                platform.drop_line(&line);
             }
-        }
-        let delivered = self.reactor().run(self.init(), events.as_ref());
-        if delivered.is_err() {
-            let _ = self.kill();
-        }
-        finish(&baton, threads);
-        let ending = pidfd::reap(self.pidfd().as_fd())?;
-        self.mark_reaped();
-        delivered.map(|()| ending)
+        };
+        let started = thread::Builder::new().name(format!("worker-{me}")).stack_size(STACK).spawn(body);
+        let thread =
+            started.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
+        threads.handles.push(thread);
     }
+    Ok(())
+}
+
+/// The threads of one listener.
+#[derive(Default)]
+pub(crate) struct Crew {
+    baton: Option<Arc<Baton>>,
+    handles: Vec<JoinHandle<()>>,
 }
 
 /// Ends the workers: those in RECV by a signal, again and again, since it may come just before they enter it.
-fn finish(baton: &Baton, threads: Vec<JoinHandle<()>>) {
+pub(crate) fn finish(line: &Line) {
+    let Crew { baton, handles } = std::mem::take(&mut *line.crew.lock());
+    let Some(baton) = baton else { return };
     baton.stop();
     let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
-    for (thread, seat) in threads.into_iter().zip(&baton.seats) {
+    for (thread, seat) in handles.into_iter().zip(&baton.seats) {
         while !thread.is_finished() {
             let tid = seat.tid.load(Ordering::Acquire);
             if let Ok(tid @ 1..) = i32::try_from(tid) {

@@ -15,7 +15,7 @@ use std::os::fd::BorrowedFd;
 use abi_linux::{Errno, SysResult};
 use host_sys::ptrace::{self, Next, Registers, Stopped};
 use host_sys::seccomp::{self, Answer};
-use platform_api::{HostTid, Performed, Range, Restart, Step, Syscall};
+use platform_api::{Performed, Range, Restart, Step, Syscall};
 
 use crate::memory;
 
@@ -40,7 +40,7 @@ const ERESTARTNOHAND: i32 = 514;
 fn stop_with(
     listener: BorrowedFd<'_>,
     call: &Syscall,
-    init: HostTid,
+    own_child: bool,
     answer: Answer,
 ) -> SysResult<Option<Stopped>> {
     let seized = match ptrace::seize(call.tid) {
@@ -53,7 +53,7 @@ fn stop_with(
     // It may die at any point; then the wait below says so.
     let _ = seized.interrupt();
     let _ = seccomp::send(listener, call.id.0, answer);
-    match seized.wait(call.tid == init)? {
+    match seized.wait(own_child)? {
         Next::Stopped(stopped) => Ok(Some(stopped)),
         Next::Gone => Ok(None),
     }
@@ -76,7 +76,7 @@ fn check_instruction(call: &Syscall) -> SysResult<bool> {
 /// Has the call's thread perform `nr(args)` instead.
 pub(crate) fn substitute(
     listener: BorrowedFd<'_>,
-    init: HostTid,
+    own_child: bool,
     call: &Syscall,
     nr: i32,
     args: [u64; 6],
@@ -84,7 +84,7 @@ pub(crate) fn substitute(
     if !check_instruction(call)? {
         return Ok(());
     }
-    let Some(stopped) = stop_with(listener, call, init, Answer::Value(0))? else { return Ok(()) };
+    let Some(stopped) = stop_with(listener, call, own_child, Answer::Value(0))? else { return Ok(()) };
     match redirect(&stopped, call, nr, args) {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(error) => tracing::warn!(tid = call.tid, %error, "cannot redirect a stopped thread"),
@@ -96,18 +96,17 @@ pub(crate) fn substitute(
         let _ = stopped.detach();
         return Ok(());
     }
-    restore_after(stopped, call, init, nr)
+    restore_after(stopped, call, own_child, nr)
 }
 
 /// Waits until the redirected call is done and gives the argument registers back: a compiler relies on a system
 /// call to preserve them. The call must be one that the filter allows and that does not wait.
-fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> SysResult<()> {
-    let keep_zombie = call.tid == init;
+fn restore_after(stopped: Stopped, call: &Syscall, own_child: bool, nr: i32) -> SysResult<()> {
     // A signal's handler would run before the redirected call, which would then keep its registers. (sigsuspend has
     // a mask of its own, and is there to be interrupted.)
     let mask = if nr == RT_SIGSUSPEND { None } else { stopped.replace_signal_mask(u64::MAX).ok() };
     let unblock = |stopped: &Stopped| mask.map(|mask| stopped.replace_signal_mask(mask));
-    let entry = match go_to_entry(stopped, call, nr, keep_zombie)? {
+    let entry = match go_to_entry(stopped, call, nr, own_child)? {
         Arrival::Entry(entry) => entry,
         Arrival::Elsewhere(elsewhere) => {
             unblock(&elsewhere);
@@ -116,7 +115,7 @@ fn restore_after(stopped: Stopped, call: &Syscall, init: HostTid, nr: i32) -> Sy
         }
         Arrival::Gone => return Ok(()),
     };
-    let Next::Stopped(exit) = entry.go_to_syscall(keep_zombie)? else { return Ok(()) };
+    let Next::Stopped(exit) = entry.go_to_syscall(own_child)? else { return Ok(()) };
     if let Ok(mut registers) = exit.registers() {
         [registers.rdi, registers.rsi, registers.rdx] = [call.args[0], call.args[1], call.args[2]];
         [registers.r10, registers.r8, registers.r9] = [call.args[3], call.args[4], call.args[5]];
@@ -139,9 +138,9 @@ enum Arrival {
 ///
 /// A stop of its group (SIGSTOP can't be blocked) is passed through: first as the signal's delivery, then as the
 /// group's stop. Detaching puts the thread back into that stop (Linux v6.18 kernel/ptrace.c:__ptrace_unlink).
-fn go_to_entry(mut stopped: Stopped, call: &Syscall, nr: i32, keep_zombie: bool) -> SysResult<Arrival> {
+fn go_to_entry(mut stopped: Stopped, call: &Syscall, nr: i32, own_child: bool) -> SysResult<Arrival> {
     for _ in 0..MAX_GROUP_STOPS {
-        let Next::Stopped(next) = stopped.go_to_syscall(keep_zombie)? else { return Ok(Arrival::Gone) };
+        let Next::Stopped(next) = stopped.go_to_syscall(own_child)? else { return Ok(Arrival::Gone) };
         if is_entry(&next, call, nr) {
             return Ok(Arrival::Entry(next));
         }
@@ -163,21 +162,20 @@ fn is_entry(stop: &Stopped, call: &Syscall, nr: i32) -> bool {
 /// Has the call's thread perform calls one after the other, as `next` says.
 pub(crate) fn perform(
     listener: BorrowedFd<'_>,
-    init: HostTid,
+    own_child: bool,
     call: &Syscall,
     next: &mut dyn FnMut(Performed) -> Step,
 ) -> SysResult<()> {
     if !check_instruction(call)? {
         return Ok(());
     }
-    let Some(mut stopped) = stop_with(listener, call, init, Answer::Value(0))? else { return Ok(()) };
+    let Some(mut stopped) = stop_with(listener, call, own_child, Answer::Value(0))? else { return Ok(()) };
     // No handler runs in between.
     let mask = stopped.replace_signal_mask(u64::MAX).ok();
-    let keep_zombie = call.tid == init;
     let mut step = next(Performed::Started);
     while let Step::Perform { nr, args } = step {
         redirect(&stopped, call, nr, args)?;
-        let entry = match go_to_entry(stopped, call, nr, keep_zombie)? {
+        let entry = match go_to_entry(stopped, call, nr, own_child)? {
             Arrival::Entry(entry) => entry,
             Arrival::Elsewhere(elsewhere) => {
                 stopped = elsewhere;
@@ -186,7 +184,7 @@ pub(crate) fn perform(
             }
             Arrival::Gone => return Ok(()),
         };
-        let Next::Stopped(exit) = entry.go_to_syscall(keep_zombie)? else { return Ok(()) };
+        let Next::Stopped(exit) = entry.go_to_syscall(own_child)? else { return Ok(()) };
         let result = exit.registers()?.rax.cast_signed();
         stopped = exit;
         step = next(Performed::Result(result));
@@ -238,7 +236,7 @@ fn redirect(stopped: &Stopped, call: &Syscall, nr: i32, args: [u64; 6]) -> SysRe
 /// Answers a call so that its thread takes its signal.
 pub(crate) fn interrupt(
     listener: BorrowedFd<'_>,
-    init: HostTid,
+    own_child: bool,
     call: &Syscall,
     restart: Restart,
     certain: bool,
@@ -255,7 +253,7 @@ pub(crate) fn interrupt(
     }
     // Without TIF_SIGPENDING nobody would turn the code into a restart, and the guest would see it. The stop sets
     // it, so get_signal() runs, takes whatever signal there is, and the code is dealt with in any case.
-    if let Some(stopped) = stop_with(listener, call, init, Answer::Error(code))? {
+    if let Some(stopped) = stop_with(listener, call, own_child, Answer::Error(code))? {
         let _ = stopped.detach();
     }
     Ok(())

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use runtime_oci::{ContainerSpec, ProcessSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,17 +54,13 @@ pub enum Request {
 pub struct Create {
     pub id: String,
     pub bundle: PathBuf,
-    /// The content of config.json.
-    pub config: Value,
+    pub spec: ContainerSpec,
     pub streams: Streams,
     /// The container's state directory, whose record is kept up to date; none without one.
     pub state_dir: Option<PathBuf>,
     /// The container's cgroup, as runtime-oci describes it.
     #[serde(default)]
     pub cgroup: Value,
-    /// Fewer calls are native.
-    #[serde(default)]
-    pub strict: bool,
     /// Print the guest's calls to this file.
     #[serde(default)]
     pub strace: Option<PathBuf>,
@@ -76,8 +73,7 @@ pub struct Exec {
     pub id: String,
     /// Names the process in later requests; of several that ask for one name the first gets it.
     pub exec_id: String,
-    /// runtime-spec's `process`.
-    pub process: Value,
+    pub process: ProcessSpec,
     pub streams: Streams,
 }
 

@@ -1,12 +1,13 @@
 //! What is kept of a container in its state directory, and runtime-spec's state made of it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::spec::ContainerSpec;
 
 /// The version of the runtime-spec that states and configurations follow.
 pub const OCI_VERSION: &str = "1.2.0";
@@ -77,11 +78,8 @@ pub struct Record {
     /// Host id of the container's first process; 0 before there is one and after its end.
     pub pid: i32,
     pub bundle: PathBuf,
-    pub rootfs: PathBuf,
     /// Nanoseconds since 1970.
     pub created_ns: u64,
-    #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
     /// Serves the container; without it the container is dead.
     pub supervisor: Option<ProcessId>,
     /// Directory of its control socket: that of the sandbox that the container is in.
@@ -89,9 +87,9 @@ pub struct Record {
     /// The container's cgroup, to be removed with it.
     #[serde(default)]
     pub cgroup: Value,
-    /// config.json as it was when the container was created.
+    /// What config.json said when the container was created.
     #[serde(default)]
-    pub config: Value,
+    pub spec: ContainerSpec,
     /// 0 to 255; 128 and the signal's number where one killed it.
     pub exit_status: Option<u8>,
 }
@@ -106,13 +104,11 @@ impl Record {
             status: Status::Creating,
             pid: 0,
             bundle,
-            rootfs: PathBuf::new(),
             created_ns: u64::try_from(now.as_nanos()).unwrap_or(0),
-            annotations: BTreeMap::new(),
             supervisor: None,
             sandbox: PathBuf::new(),
             cgroup: Value::Null,
-            config: Value::Null,
+            spec: ContainerSpec::default(),
             exit_status: None,
         }
     }
@@ -149,8 +145,8 @@ impl Record {
         if self.pid > 0 {
             state["pid"] = json!(self.pid);
         }
-        if !self.annotations.is_empty() {
-            state["annotations"] = json!(self.annotations);
+        if !self.spec.annotations.is_empty() {
+            state["annotations"] = json!(self.spec.annotations);
         }
         state
     }

@@ -66,7 +66,8 @@ pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> 
         }
     };
     let trace = options.trace.map(trace::start);
-    let (workers, events) = kernel_syscalls::workers(&kernel, WORKERS, trace);
+    let engine = kernel_syscalls::Engine::new(&kernel, trace);
+    let (workers, events) = (engine.workers(WORKERS), Arc::clone(engine.events()));
     let relay = sandbox.terminal.map(|pty| terminal::Relay::start(pty, Arc::clone(&events))).transpose()?;
     let jobs = jobs::Jobs::start(signals, &kernel, spec, relay.clone(), Arc::clone(&events))?;
     let _ = kernel.events.set(Arc::new(owner::Owner::new(jobs, sandbox.terminals)));
@@ -105,6 +106,7 @@ fn spawn(spec: &ContainerSpec) -> Result<platform_notify::Container, Error> {
         argv: c_strings(&spec.process.args, "argument")?,
         envp: c_strings(&spec.process.env, "environment variable")?,
         ids: GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid },
+        place: &platform_notify::stay,
     };
     platform_notify::spawn(spec).map_err(Error::Spawn)
 }

@@ -60,8 +60,9 @@ impl Rig {
         let identity = Identity { tgid: HOST, guest_tid: 1, guest_tgid: 1, parent: 1 };
         host.add_thread(HOST, identity, 1);
         kernel.adopt_init(HOST, snapshot);
-        let (mut workers, events) = crate::workers(&kernel, 1, None);
-        let worker = workers.remove(0);
+        let engine = crate::Engine::new(&kernel, None);
+        let worker = engine.workers(1).remove(0);
+        let events = Arc::clone(engine.events());
         Self { host, kernel, worker, events, next_id: 1, seen: Vec::new() }
     }
 

@@ -26,6 +26,7 @@ pub(super) fn checks() -> Vec<Check> {
         argv: vec![CString::from(c"probe")],
         envp: Vec::new(),
         ids: crate::GuestIds { uid: 0, gid: 0 },
+        place: &crate::stay,
     };
     let made = spawn(spec);
     let check = |ok, detail| {
@@ -45,7 +46,7 @@ pub(super) fn checks() -> Vec<Check> {
 
 /// The next call, if one comes.
 fn next(platform: &NotifyPlatform) -> SysResult<Notification> {
-    let listener = platform.listener();
+    let listener = platform.lines().first().listener();
     let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
     let mut fds = [PollFd::new(&listener, PollFlags::IN)];
     poll(&mut fds, Some(&limit)).map_err(crate::errno)?;
@@ -71,7 +72,7 @@ fn on(platform: &NotifyPlatform) -> Vec<Check> {
         Ok(call) => call,
         Err(error) => return vec![Check::new("notification", false, error.to_string(), UPDATE)],
     };
-    let listener = platform.listener();
+    let listener = platform.lines().first().listener();
     let added = seccomp::add_fd(listener, call.id, listener.as_fd(), At::LowestFree);
     let mut argv = [0; 8];
     // The third argument of execveat, in the copy of our memory that the child still is.
@@ -102,7 +103,7 @@ fn on(platform: &NotifyPlatform) -> Vec<Check> {
 
 /// Lets the exec, which the interruption made come again, happen; the next call is the loader's then.
 fn execute(platform: &NotifyPlatform) -> SysResult<()> {
-    let listener = platform.listener();
+    let listener = platform.lines().first().listener();
     let call = next(platform)?;
     seccomp::send(listener, call.id, Answer::Continue)?;
     // The loader begins with an mmap; our own child, after a failed exec, with a close.

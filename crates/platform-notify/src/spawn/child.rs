@@ -8,7 +8,7 @@ use host_sys::child::{self, Strings};
 use host_sys::seccomp::{self, Instruction};
 
 use super::error::Step;
-use super::{FAILED, GO, GuestIds, READY};
+use super::{FAILED, GO, GuestIds, MADE, READY};
 
 /// Everything that the child gets its own of.
 pub(super) const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
@@ -35,6 +35,8 @@ pub(super) struct Plan<'a> {
     pub(super) socket: i32,
     /// The parent's end, which the child has a copy of.
     pub(super) parent_socket: i32,
+    /// A pidfd of the init whose container is joined; `None`: an init is made.
+    pub(super) target: Option<i32>,
     /// Whether the supervisor is root.
     pub(super) privileged: bool,
     pub(super) ids: GuestIds,
@@ -50,6 +52,31 @@ fn at<T>(step: Step, result: SysResult<T>) -> Tried<T> {
 /// Becomes the guest, or reports why not.
 pub(super) fn run(plan: &Plan<'_>) -> ! {
     let Err((step, errno)) = become_guest(plan);
+    fail(plan, step, errno)
+}
+
+/// Makes the process that joins a container.
+pub(super) fn run_helper(plan: &Plan<'_>) -> ! {
+    match enter(plan) {
+        Ok(()) => child::exit(0),
+        Err((step, errno)) => fail(plan, step, errno),
+    }
+}
+
+fn enter(plan: &Plan<'_>) -> Tried<()> {
+    let target = plan.target.ok_or((Step::Join, Errno::EBADF))?;
+    at(Step::Join, child::enter_namespaces(target, NAMESPACES))?;
+    // SAFETY: the child runs child::run only, which neither allocates, locks nor unwinds, and never returns.
+    match at(Step::Clone, unsafe { child::clone_sibling() })? {
+        0 => run(plan),
+        pid => {
+            let [a, b, c, d] = pid.to_le_bytes();
+            at(Step::Socket, child::send(plan.socket, &[MADE, a, b, c, d]))
+        }
+    }
+}
+
+fn fail(plan: &Plan<'_>, step: Step, errno: Errno) -> ! {
     // Either number may be the socket, depending on how far it came; the report is one message.
     let [low, high] = (errno.raw() as u16).to_le_bytes();
     let report = [FAILED, step as u8, low, high];
@@ -69,7 +96,9 @@ fn become_guest(plan: &Plan<'_>) -> Tried<std::convert::Infallible> {
         _ => child::exit(126), // the parent is gone
     }
     become_nobody(plan)?;
-    at(Step::Mounts, empty_root())?;
+    if plan.target.is_none() {
+        at(Step::Mounts, empty_root())?;
+    }
     // A group, so that the user's terminal does not signal guests. No session: the scheduler would put it into an
     // autogroup of its own (sched(7)), and every call would switch between groups: 0.5 us each.
     at(Step::Group, child::new_group())?;
@@ -93,6 +122,10 @@ fn become_nobody(plan: &Plan<'_>) -> Tried<()> {
     at(Step::User, child::become_user(plan.ids.uid, plan.ids.gid))?;
     // A change of ids makes a process undumpable, and then the supervisor may not take descriptors from it.
     at(Step::User, child::prctl(libc::PR_SET_DUMPABLE, 1))?;
+    if plan.target.is_some() {
+        // The init's death is the end of its pid namespace; the thread that made us lives shorter than we do.
+        return Ok(());
+    }
     at(Step::DeathSignal, child::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong))?;
     // getppid() is 0 in a new pid namespace, dead parent or not; the socket tells whether it died before.
     match child::receive(plan.socket, false) {

@@ -25,9 +25,11 @@ pub enum Step {
     TakeListener,
     SyncWakeUp,
     Exec,
+    Join,
+    Place,
 }
 
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 21] = [
     Step::LoaderFile,
     Step::Socket,
     Step::Clone,
@@ -47,6 +49,8 @@ const STEPS: [Step; 19] = [
     Step::TakeListener,
     Step::SyncWakeUp,
     Step::Exec,
+    Step::Join,
+    Step::Place,
 ];
 
 impl Step {
@@ -77,6 +81,8 @@ impl Step {
             Self::TakeListener => "take the seccomp listener",
             Self::SyncWakeUp => "set SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP",
             Self::Exec => "execute the loader",
+            Self::Join => "enter the container's namespaces",
+            Self::Place => "put the process into the container's cgroup",
         }
     }
 

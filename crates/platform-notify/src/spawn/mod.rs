@@ -11,6 +11,10 @@
 //! The child cannot say that the filter is in place, because the write would be a call of the guest already.
 //! So the parent polls for the listener, whose number in the child's (emptied) fd table is known. A failed step
 //! is reported as [`FAILED`], step, errno.
+//!
+//! A process that joins a container ([`join`]) is made by a helper, because only its children are in the pid
+//! namespace that a process enters, and because a process of several threads may not enter a user namespace. The
+//! helper says who it made ([`MADE`] and the id), as our child (CLONE_PARENT), and is gone; the rest is the same.
 
 mod child;
 mod error;
@@ -38,6 +42,9 @@ const READY: u8 = 2;
 /// Child to parent: a step failed; its number and errno follow.
 const FAILED: u8 = 3;
 
+/// Helper to parent: the new process's id follows.
+const MADE: u8 = 4;
+
 /// The user and group that a guest is on the host: nobody.
 const HOST_ID: u32 = 65534;
 
@@ -64,6 +71,13 @@ pub struct SpawnSpec<'a> {
     pub envp: Vec<CString>,
     /// Who it is in its own user namespace.
     pub ids: GuestIds,
+    /// Called with its host id before it does anything: to put it into a cgroup.
+    pub place: &'a dyn Fn(HostTid) -> SysResult<()>,
+}
+
+/// For [`SpawnSpec::place`]: stays where the supervisor is.
+pub fn stay(_process: HostTid) -> SysResult<()> {
+    Ok(())
 }
 
 /// A container's init before its first call was answered. Dropping it kills the container.
@@ -126,21 +140,13 @@ fn kill(pidfd: &OwnedFd) -> SysResult<Ending> {
 }
 
 /// Makes an init. It dies with the calling *thread* (PR_SET_PDEATHSIG), so call this from the one that calls
-/// [`crate::NotifyPlatform::run`] later.
+/// [`crate::NotifyPlatform::deliver`] later.
 pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
     let at = |step: Step| move |errno: Errno| SpawnError { step, errno };
     let loader = memfd::sealed("palisade-loader", spec.program).map_err(at(Step::LoaderFile))?;
     let (ours, theirs) = UnixStream::pair().map_err(|e| from_io(Step::Socket, &e))?;
-    let plan = child::Plan {
-        filter: spec.filter,
-        argv: Strings::new(spec.argv),
-        envp: Strings::new(spec.envp),
-        loader: host_sys::child::number(loader.as_fd()),
-        socket: host_sys::child::number(theirs.as_fd()),
-        parent_socket: host_sys::child::number(ours.as_fd()),
-        privileged: rustix::process::geteuid().is_root(),
-        ids: spec.ids,
-    };
+    let place = spec.place;
+    let plan = plan(spec, &ours, &theirs, loader.as_fd(), None);
     // SAFETY: the child runs child::run only, which neither allocates, locks nor unwinds, and never returns.
     let side = unsafe { host_sys::child::clone(child::NAMESPACES) }.map_err(at(Step::Clone))?;
     let (init, pidfd) = match side {
@@ -148,7 +154,65 @@ pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
         Side::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(theirs);
-    match set_up(init, &pidfd, ours, &plan) {
+    let made = write_id_maps(init, &plan).and_then(|()| set_up(init, &pidfd, ours, &plan, place));
+    contain(init, pidfd, loader, made)
+}
+
+/// Makes a process in the container whose init stands behind `target`; with the loader's file of the container.
+pub(crate) fn join(
+    spec: SpawnSpec<'_>,
+    target: BorrowedFd<'_>,
+    loader: BorrowedFd<'_>,
+) -> Result<Container, SpawnError> {
+    let at = |step: Step| move |errno: Errno| SpawnError { step, errno };
+    let loader = loader.try_clone_to_owned().map_err(|e| from_io(Step::LoaderFile, &e))?;
+    let (mut ours, theirs) = UnixStream::pair().map_err(|e| from_io(Step::Socket, &e))?;
+    let place = spec.place;
+    let plan = plan(spec, &ours, &theirs, loader.as_fd(), Some(target));
+    // SAFETY: the child runs child::run_helper only, which neither allocates, locks nor unwinds, and never returns.
+    let side = unsafe { host_sys::child::clone(0) }.map_err(at(Step::Clone))?;
+    let helper = match side {
+        Side::Child => child::run_helper(&plan),
+        Side::Parent { pidfd, .. } => pidfd,
+    };
+    drop(theirs);
+    let pid = read_made(&mut ours);
+    let _ = pidfd::reap(helper.as_fd());
+    let pid = pid?;
+    // It is our child, so its id is its own until we reap it.
+    let pidfd = pidfd::open_process(pid).map_err(at(Step::Join))?;
+    let made = set_up(pid, &pidfd, ours, &plan, place);
+    contain(pid, pidfd, loader, made)
+}
+
+/// What a child needs to know.
+fn plan<'a>(
+    spec: SpawnSpec<'a>,
+    ours: &UnixStream,
+    theirs: &UnixStream,
+    loader: BorrowedFd<'_>,
+    target: Option<BorrowedFd<'_>>,
+) -> child::Plan<'a> {
+    child::Plan {
+        filter: spec.filter,
+        argv: Strings::new(spec.argv),
+        envp: Strings::new(spec.envp),
+        loader: host_sys::child::number(loader),
+        socket: host_sys::child::number(theirs.as_fd()),
+        parent_socket: host_sys::child::number(ours.as_fd()),
+        target: target.map(host_sys::child::number),
+        privileged: rustix::process::geteuid().is_root(),
+        ids: spec.ids,
+    }
+}
+
+fn contain(
+    init: HostTid,
+    pidfd: OwnedFd,
+    loader: OwnedFd,
+    made: Result<OwnedFd, SpawnError>,
+) -> Result<Container, SpawnError> {
+    match made {
         Ok(listener) => Ok(Container { init, pidfd, listener, loader, armed: true }),
         Err(error) => {
             let _ = kill(&pidfd);
@@ -167,8 +231,9 @@ fn set_up(
     pidfd: &OwnedFd,
     mut socket: UnixStream,
     plan: &child::Plan<'_>,
+    place: &dyn Fn(HostTid) -> SysResult<()>,
 ) -> Result<OwnedFd, SpawnError> {
-    write_id_maps(init, plan)?;
+    place(init).map_err(|errno| SpawnError { step: Step::Place, errno })?;
     if plan.privileged {
         raise_file_limit(init);
     }
@@ -205,6 +270,20 @@ fn raise_file_limit(init: HostTid) {
         if let Err(error) = host_sys::child::set_limit_of(init, libc::RLIMIT_NOFILE, limit, limit) {
             tracing::debug!(%error, "cannot raise the guest's RLIMIT_NOFILE");
         }
+    }
+}
+
+/// Waits for MADE, or a report of failure.
+fn read_made(socket: &mut UnixStream) -> Result<HostTid, SpawnError> {
+    let mut kind = [0];
+    let mut pid = [0; 4];
+    match socket.read_exact(&mut kind) {
+        Ok(()) if kind != [MADE] => Err(read_failure(socket)),
+        Ok(()) => match socket.read_exact(&mut pid) {
+            Ok(()) => Ok(HostTid::from_le_bytes(pid)),
+            Err(error) => Err(from_io(Step::Socket, &error)),
+        },
+        Err(error) => Err(from_io(Step::Died, &error)),
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn container_with(scenario: &str, filter: &[Instruction]) -> Containe
         argv: vec![string("guest"), string(scenario)],
         envp: vec![],
         ids: GuestIds { uid: 0, gid: 0 },
+        place: &platform_notify::stay,
     };
     spawn(spec).expect("a container can be made")
 }

@@ -61,3 +61,9 @@ pub(crate) const START_SHARE_OF_RUNC: f64 = 0.35;
 
 /// PSS of supervisor and helpers of an idle sandbox.
 pub(crate) const IDLE_PSS_KIB: u64 = 5 * 1024;
+
+/// Each workload's time, as a multiple of runc's.
+pub(crate) const MACRO_EACH_OF_RUNC: f64 = 1.5;
+
+/// No workload's time is a larger multiple of runc's.
+pub(crate) const MACRO_WORST_OF_RUNC: f64 = 2.5;

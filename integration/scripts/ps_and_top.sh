@@ -17,6 +17,6 @@ sed -n '3,5p' /tmp/list | sed 's/[0-9.]\+/N/g; s/  */ /g; s/,N/, N/g; s/: N/:N/g
 free | awk 'NR == 1 { print NF } NR > 1 { print $1, NF }'
 uptime | grep -c 'load average'
 vmstat | sed -n 2p | wc -w
-pidof bash | wc -w
+pidof bash >/tmp/list; wc -w </tmp/list
 kill -l >/dev/null; w -h | wc -l; pstree 2>/dev/null; pwdx $$ | sed 's/.*: //'
 tr '\0' '\n' </proc/$$/environ | grep -c ^PATH=; pmap $$ | tail -1 | awk '{ print $1 }'

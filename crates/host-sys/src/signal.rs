@@ -4,16 +4,6 @@ use abi_linux::SysResult;
 
 use crate::{check, check_long};
 
-/// kill(2) to one process. An id that is not positive would mean a group: ESRCH.
-pub fn kill_process(tgid: i32, signal: i32) -> SysResult<()> {
-    if tgid <= 0 {
-        return Err(abi_linux::Errno::ESRCH);
-    }
-    // SAFETY: kill takes integers only.
-    let ret = unsafe { libc::kill(tgid, signal) };
-    check(ret).map(drop)
-}
-
 /// tgkill(2).
 pub fn kill_thread(tgid: i32, tid: i32, signal: i32) -> SysResult<()> {
     // SAFETY: tgkill takes integers only.
@@ -40,18 +30,10 @@ pub struct Info {
 
 const _: () = assert!(size_of::<Info>() == size_of::<libc::siginfo_t>());
 
-/// rt_sigqueueinfo(2) to one process.
-pub fn queue_to_process(tgid: i32, info: &Info) -> SysResult<()> {
-    let pointer: *const Info = info;
-    // SAFETY: `pointer` is to 128 live bytes, the size of a siginfo_t, which the kernel reads; the rest are integers.
-    let ret = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, tgid, info.signo, pointer) };
-    check_long(ret).map(drop)
-}
-
 /// rt_tgsigqueueinfo(2).
 pub fn queue_to_thread(tgid: i32, tid: i32, info: &Info) -> SysResult<()> {
     let pointer: *const Info = info;
-    // SAFETY: as in queue_to_process.
+    // SAFETY: `pointer` is to 128 live bytes, the size of a siginfo_t, which the kernel reads; the rest are integers.
     let ret = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, tgid, tid, info.signo, pointer) };
     check_long(ret).map(drop)
 }

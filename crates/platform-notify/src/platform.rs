@@ -113,6 +113,28 @@ impl NotifyPlatform {
         self.lines.find_map(ask).unwrap_or(Ok(()))
     }
 
+    /// A descriptor of a guest's process, watched or not. ESRCH when the id is no guest's: it may have gone to another
+    /// process of the host since, whom no signal of a guest may reach.
+    fn process(&self, tgid: HostTid) -> SysResult<Arc<OwnedFd>> {
+        if let Some(pidfd) = self.reactor.pidfd(tgid) {
+            return Ok(pidfd);
+        }
+        let pidfd = pidfd::open_process(tgid)?;
+        // After it was opened: the answer is about the process that it names, or about none.
+        self.proc.check_in_container(tgid)?;
+        Ok(Arc::new(pidfd))
+    }
+
+    /// ESRCH unless the guest's process lives. Until the host has given out all other ids, which takes far longer than
+    /// a call, its numbers and those of its threads mean nobody else.
+    fn check_lives(&self, tgid: HostTid) -> SysResult<()> {
+        match self.reactor.pidfd(tgid) {
+            Some(_) if self.reactor.has_died(tgid) => Err(Errno::ESRCH),
+            Some(_) => Ok(()),
+            None => self.proc.check_in_container(tgid),
+        }
+    }
+
     /// Whether the process is a child of ours, whose end somebody here waits for.
     fn is_own_child(&self, tid: HostTid) -> bool {
         tid == self.init || self.joined.has(tid)
@@ -256,22 +278,22 @@ impl Platform for NotifyPlatform {
     /// only, which would claim a timer or a queue that the guest never made).
     fn send_signal(&self, target: SignalTarget, number: Signal) -> SysResult<()> {
         match target {
-            SignalTarget::Process(tgid) => match self.reactor.pidfd(tgid) {
-                Some(pidfd) => pidfd::send_signal(pidfd.as_fd(), number.raw()),
-                None => signal::kill_process(tgid, number.raw()),
-            },
-            SignalTarget::Thread { tgid, tid } => signal::kill_thread(tgid, tid, number.raw()),
+            SignalTarget::Process(tgid) => pidfd::send_signal(self.process(tgid)?.as_fd(), number.raw()),
+            SignalTarget::Thread { tgid, tid } => {
+                self.check_lives(tgid)?;
+                signal::kill_thread(tgid, tid, number.raw())
+            }
         }
     }
 
     fn queue_signal(&self, target: SignalTarget, number: Signal, info: SignalInfo) -> SysResult<()> {
         let info = siginfo(number, info);
         match target {
-            SignalTarget::Process(tgid) => match self.reactor.pidfd(tgid) {
-                Some(pidfd) => pidfd::queue_signal(pidfd.as_fd(), &info),
-                None => signal::queue_to_process(tgid, &info),
-            },
-            SignalTarget::Thread { tgid, tid } => signal::queue_to_thread(tgid, tid, &info),
+            SignalTarget::Process(tgid) => pidfd::queue_signal(self.process(tgid)?.as_fd(), &info),
+            SignalTarget::Thread { tgid, tid } => {
+                self.check_lives(tgid)?;
+                signal::queue_to_thread(tgid, tid, &info)
+            }
         }
     }
 
@@ -304,13 +326,12 @@ impl Platform for NotifyPlatform {
     }
 
     fn set_limit(&self, tgid: HostTid, resource: u32, soft: u64, hard: u64) -> SysResult<()> {
-        if tgid <= 0 {
-            return Err(Errno::ESRCH);
-        }
+        self.check_lives(tgid)?;
         host_sys::child::set_limit_of(tgid, resource, soft, hard)
     }
 
     fn set_nice(&self, tid: HostTid, nice: i32) -> SysResult<()> {
+        self.proc.check_in_container(tid)?;
         let thread = rustix::process::Pid::from_raw(tid).ok_or(Errno::ESRCH)?;
         rustix::process::setpriority_process(Some(thread), nice).map_err(errno)
     }

@@ -9,7 +9,7 @@ use abi_linux::signal::SigSet;
 use abi_linux::{Errno, SysResult};
 use host_sys::{namespace, pidfd};
 use platform_api::{HostFile, HostTid, Identity, ProcFile, SignalState};
-use rustix::fs::{Dir, DirEntry, Mode, OFlags, openat};
+use rustix::fs::{Dir, DirEntry, Mode, OFlags, fstat, openat};
 
 use crate::errno;
 
@@ -102,6 +102,20 @@ impl Proc {
             HostFile::Softirqs => "softirqs",
         };
         self.read(name, limit, out)
+    }
+
+    /// ESRCH unless the thread is one of the container's.
+    pub(crate) fn check_in_container(&self, tid: HostTid) -> SysResult<()> {
+        match namespace::tid_in(self.guest_ns.as_fd(), tid) {
+            Ok(_) => Ok(()),
+            Err(Errno::ENOTTY) => {
+                let theirs = fstat(open(&self.root, &format!("{tid}/ns/pid"))?).map_err(errno)?;
+                let ours = fstat(&self.guest_ns).map_err(errno)?;
+                let is_same = (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino);
+                if is_same { Ok(()) } else { Err(Errno::ESRCH) }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Who a thread is: by ioctls (Linux 6.13, four calls), else from its status file.

@@ -2,13 +2,17 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::common::{container, container_with};
+use abi_linux::Errno;
+use abi_linux::signal::Signal;
 use host_seccomp::SockFilter;
 use host_sys::{pidfd, ptrace};
-use platform_notify::Instruction;
+use platform_api::{Platform, SignalInfo, SignalTarget};
+use platform_notify::{Instruction, NotifyPlatform};
 
 /// The guest waits in its first call, the execveat, set up but for the program.
 fn status(init: i32, name: &str) -> String {
@@ -107,4 +111,23 @@ fn dropped_container_leaves_no_process() {
     let init = container.init();
     drop(container);
     assert!(!std::path::Path::new(&format!("/proc/{init}")).exists());
+}
+
+/// The books may know a process that is gone, and whose id another process of the host has by now.
+#[test]
+fn no_signal_or_limit_reaches_a_process_outside() {
+    let platform = NotifyPlatform::new(container("reply")).expect("the container becomes a platform");
+    let mut outsider = Command::new("sleep").arg("1000").spawn().unwrap();
+    let tid = outsider.id().cast_signed();
+    let info = SignalInfo::Queue { code: -1, errno: 0, value: 0 };
+    for target in [SignalTarget::Process(tid), SignalTarget::Thread { tgid: tid, tid }] {
+        assert_eq!(platform.send_signal(target, Signal::SIGTERM), Err(Errno::ESRCH));
+        assert_eq!(platform.queue_signal(target, Signal::SIGTERM, info), Err(Errno::ESRCH));
+    }
+    assert_eq!(platform.set_limit(tid, 7, 1, 1), Err(Errno::ESRCH));
+    assert_eq!(platform.set_nice(tid, 10), Err(Errno::ESRCH));
+    assert_eq!(outsider.try_wait().unwrap(), None);
+    outsider.kill().unwrap();
+    outsider.wait().unwrap();
+    platform.kill().unwrap();
 }

@@ -1,18 +1,17 @@
 //! From a bundle directory to a [`ContainerSpec`]. What cannot be honoured is refused by name.
 
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, Capability, PosixRlimitType, Process, Spec};
+use oci_spec::runtime::Spec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::home;
-use crate::hooks;
 use crate::mounts::convert_mount;
-use crate::process::{ProcessSpec, Rlimit, User};
+use crate::process_config::process_from_json;
 use crate::spec::ContainerSpec;
-use crate::supported;
+use crate::{hooks, linux, supported};
 
 /// Why a bundle can't be run; each message names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +25,7 @@ pub enum BundleError {
     #[error("config.json: {0} is missing")]
     Missing(&'static str),
     #[error("config.json: {field}: {problem}")]
-    Invalid { field: &'static str, problem: String },
+    Invalid { field: String, problem: String },
     #[error(transparent)]
     Hook(#[from] hooks::HookError),
 }
@@ -34,194 +33,117 @@ pub enum BundleError {
 /// Largest config.json that is read, in bytes.
 const MAX_CONFIG: u64 = 8 << 20;
 
-pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> BundleError {
-    BundleError::Invalid { field, problem: problem.into() }
+pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> BundleError {
+    BundleError::Invalid { field: field.into(), problem: problem.into() }
+}
+
+/// A value as a type of oci-spec's; an error names the field, below `base`.
+pub(crate) fn typed<T: DeserializeOwned + Serialize>(value: Value, base: &str) -> Result<T, BundleError> {
+    let named = |path: &str, problem: String| {
+        let field = match (base, path) {
+            ("", "." | "") => "the file".to_owned(),
+            (base, "." | "") => base.to_owned(),
+            ("", path) => path.to_owned(),
+            (base, path) => format!("{base}.{path}"),
+        };
+        // A value that is told may hold anything.
+        invalid(field, problem.replace(char::is_control, " "))
+    };
+    let parsed: T = serde_path_to_error::deserialize(&value)
+        .map_err(|error| named(&error.path().to_string(), error.inner().to_string()))?;
+    // serde takes the items of a list for the fields of a structure.
+    let again = serde_json::to_value(&parsed).unwrap_or_default();
+    match list_for_object(&value, &again, "") {
+        Some(path) => Err(named(&path, "invalid type: list, expected an object".to_owned())),
+        None => Ok(parsed),
+    }
+}
+
+/// The place of a list in `given` that was read as an object.
+fn list_for_object(given: &Value, read: &Value, at: &str) -> Option<String> {
+    match (given, read) {
+        (Value::Array(_), Value::Object(_)) => Some(at.to_owned()),
+        (Value::Array(given), Value::Array(read)) => given
+            .iter()
+            .zip(read)
+            .enumerate()
+            .find_map(|(index, (given, read))| list_for_object(given, read, &format!("{at}[{index}]"))),
+        (Value::Object(given), Value::Object(read)) => given.iter().find_map(|(name, given)| {
+            let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            list_for_object(given, read.get(name)?, &path)
+        }),
+        _ => None,
+    }
 }
 
 /// Reads `bundle`/config.json.
 pub fn load(bundle: &Path) -> Result<ContainerSpec, BundleError> {
+    parse(bundle, &read(bundle)?)
+}
+
+/// The content of `bundle`/config.json.
+pub fn read(bundle: &Path) -> Result<Value, BundleError> {
     let path = bundle.join("config.json");
     let file = File::open(&path).map_err(|error| BundleError::NoConfig(bundle.to_path_buf(), error))?;
     let malformed =
         |error: &dyn std::fmt::Display| BundleError::Malformed(bundle.to_path_buf(), error.to_string());
-    if file.metadata().map_err(|error| malformed(&error))?.len() > MAX_CONFIG {
+    let metadata = file.metadata().map_err(|error| malformed(&error))?;
+    if !metadata.is_file() {
+        return Err(malformed(&"not a regular file"));
+    }
+    if metadata.len() > MAX_CONFIG {
         return Err(malformed(&"larger than 8 MiB"));
     }
-    let config: Value =
-        serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| malformed(&error))?;
-    let spec: Spec = serde_json::from_value(config.clone()).map_err(|error| malformed(&error))?;
-    supported::check(&config)?;
-    if let Some(list) = spec.hooks() {
-        hooks::check(list)?;
-    }
-    convert(bundle, &spec)
+    serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| malformed(&error))
 }
 
-fn convert(bundle: &Path, spec: &Spec) -> Result<ContainerSpec, BundleError> {
+/// What config.json says, for a bundle in the directory `bundle`.
+pub fn parse(bundle: &Path, config: &Value) -> Result<ContainerSpec, BundleError> {
+    if !config.is_object() {
+        return Err(invalid("the file", "is not a JSON object"));
+    }
+    supported::check(config)?;
+    let process = config.get("process").ok_or(BundleError::Missing("process"))?;
+    let process = process_from_json(process)?;
+    let mut rest = config.clone();
+    if let Some(fields) = rest.as_object_mut() {
+        fields.remove("process");
+    }
+    let spec: Spec = typed(rest, "")?;
     let root = spec.root().as_ref().ok_or(BundleError::Missing("root"))?;
-    let process = spec.process().as_ref().ok_or(BundleError::Missing("process"))?;
-    let args = process
-        .args()
-        .as_ref()
-        .filter(|args| !args.is_empty())
-        .ok_or(BundleError::Missing("process.args"))?;
-    let cwd = process.cwd();
-    if !cwd.is_absolute() {
-        return Err(invalid("process.cwd", format!("{} is not an absolute path", cwd.display())));
+    if root.path().as_os_str().is_empty() {
+        return Err(invalid("root.path", "is empty; name the directory that is to become /"));
     }
-    let rootfs = if root.path().is_absolute() { root.path().clone() } else { bundle.join(root.path()) };
-    let mounts = spec.mounts().as_ref().map_or(Ok(Vec::new()), |mounts| {
-        mounts.iter().map(|mount| convert_mount(bundle, mount)).collect::<Result<Vec<_>, _>>()
-    })?;
-    let masked = |paths: &Option<Vec<String>>| absolute_paths("linux.maskedPaths", paths);
-    let readonly = |paths: &Option<Vec<String>>| absolute_paths("linux.readonlyPaths", paths);
-    let linux = spec.linux().as_ref();
-    let mut env = process.env().clone().unwrap_or_default();
-    if !env.iter().any(|pair| pair.starts_with("HOME=")) {
-        env.push(format!("HOME={}", home::of(&rootfs, process.user().uid())));
-    }
-    let bytes = |strings: &[String]| strings.iter().map(|s| s.as_bytes().to_vec()).collect();
-    Ok(ContainerSpec {
-        rootfs,
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let text = |value: &Option<String>| value.clone().unwrap_or_default().into_bytes();
+    let mut container = ContainerSpec {
+        // Of an absolute path, join keeps that alone.
+        rootfs: bundle.join(root.path()),
         readonly: root.readonly().unwrap_or(false),
-        overlay: false,
-        mounts,
-        masked_paths: linux.map_or(Ok(Vec::new()), |linux| masked(linux.masked_paths()))?,
-        readonly_paths: linux.map_or(Ok(Vec::new()), |linux| readonly(linux.readonly_paths()))?,
-        process: ProcessSpec {
-            args: bytes(args),
-            env: bytes(&env),
-            cwd: cwd.as_os_str().as_bytes().to_vec(),
-            user: convert_user(process)?,
-            capabilities: capability_sets(process),
-            no_new_privs: process.no_new_privileges().unwrap_or(false),
-            rlimits: convert_rlimits(process),
-            terminal: process.terminal().unwrap_or(false),
-            ..ProcessSpec::default()
-        },
-        hostname: spec.hostname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
-        domainname: spec.domainname().as_ref().map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
-        cgroups_path: linux
-            .and_then(|linux| linux.cgroups_path().as_ref())
-            .map(|path| path.display().to_string()),
-        resources: linux.and_then(|linux| linux.resources().clone()).unwrap_or_default(),
+        mounts: mounts.iter().map(|mount| convert_mount(bundle, mount)).collect::<Result<_, _>>()?,
+        process,
+        hostname: name(text(spec.hostname()), "hostname")?,
+        domainname: name(text(spec.domainname()), "domainname")?,
         hooks: spec.hooks().clone().unwrap_or_default(),
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         ..ContainerSpec::default()
-    })
-}
-
-fn absolute_paths(field: &'static str, paths: &Option<Vec<String>>) -> Result<Vec<Vec<u8>>, BundleError> {
-    let check = |path: &String| match path.starts_with('/') {
-        true => Ok(path.as_bytes().to_vec()),
-        false => Err(invalid(field, format!("{path:?} is not an absolute path"))),
     };
-    paths.iter().flatten().map(check).collect()
+    hooks::check(&container.hooks)?;
+    linux::convert(&spec.linux().clone().ok_or(BundleError::Missing("linux"))?, &mut container)?;
+    container.process.set_home(&container.rootfs);
+    Ok(container)
 }
 
-fn convert_user(process: &Process) -> Result<User, BundleError> {
-    let user = process.user();
-    let groups = user.additional_gids().clone().unwrap_or_default();
-    let ids = [user.uid(), user.gid()];
-    // (uid_t)-1 means "no change" to setresuid(2), and is nobody's id.
-    if ids.iter().chain(&groups).any(|id| *id == u32::MAX) {
-        return Err(invalid("process.user", "4294967295 is not an id; choose another"));
+/// A name for uname(2).
+fn name(name: Vec<u8>, field: &'static str) -> Result<Vec<u8>, BundleError> {
+    // __NEW_UTS_LEN of include/uapi/linux/utsname.h.
+    const MOST: usize = 64;
+    if name.len() > MOST || name.contains(&0) {
+        return Err(invalid(field, format!("is longer than {MOST} bytes, or contains a NUL byte")));
     }
-    Ok(User { uid: user.uid(), gid: user.gid(), groups, umask: user.umask().map(|umask| umask & 0o777) })
+    Ok(name)
 }
 
-fn bits(set: Option<&Capabilities>) -> u64 {
-    set.into_iter().flatten().fold(0, |bits, cap| bits | capability_number(*cap).map_or(0, |n| 1 << n))
-}
-
-fn capability_sets(process: &Process) -> [u64; 5] {
-    let Some(caps) = process.capabilities() else { return [0; 5] };
-    [
-        bits(caps.bounding().as_ref()),
-        bits(caps.effective().as_ref()),
-        bits(caps.permitted().as_ref()),
-        bits(caps.inheritable().as_ref()),
-        bits(caps.ambient().as_ref()),
-    ]
-}
-
-/// The kernel's number of a capability, by its name (include/uapi/linux/capability.h).
-fn capability_number(cap: Capability) -> Option<u32> {
-    const NAMES: [&str; 41] = [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "SETGID",
-        "SETUID",
-        "SETPCAP",
-        "LINUX_IMMUTABLE",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_ADMIN",
-        "NET_RAW",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "SYS_MODULE",
-        "SYS_RAWIO",
-        "SYS_CHROOT",
-        "SYS_PTRACE",
-        "SYS_PACCT",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_NICE",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "MKNOD",
-        "LEASE",
-        "AUDIT_WRITE",
-        "AUDIT_CONTROL",
-        "SETFCAP",
-        "MAC_OVERRIDE",
-        "MAC_ADMIN",
-        "SYSLOG",
-        "WAKE_ALARM",
-        "BLOCK_SUSPEND",
-        "AUDIT_READ",
-        "PERFMON",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-    ];
-    let name = cap.to_string();
-    let name = name.strip_prefix("CAP_").unwrap_or(&name);
-    NAMES.iter().position(|known| *known == name).map(|at| at as u32)
-}
-
-fn convert_rlimits(process: &Process) -> Vec<Rlimit> {
-    let limits = process.rlimits().iter().flatten();
-    let convert = |limit: &oci_spec::runtime::PosixRlimit| Rlimit {
-        resource: rlimit_number(limit.typ()),
-        soft: limit.soft(),
-        hard: limit.hard(),
-    };
-    limits.map(convert).collect()
-}
-
-fn rlimit_number(resource: PosixRlimitType) -> u32 {
-    match resource {
-        PosixRlimitType::RlimitCpu => 0,
-        PosixRlimitType::RlimitFsize => 1,
-        PosixRlimitType::RlimitData => 2,
-        PosixRlimitType::RlimitStack => 3,
-        PosixRlimitType::RlimitCore => 4,
-        PosixRlimitType::RlimitRss => 5,
-        PosixRlimitType::RlimitNproc => 6,
-        PosixRlimitType::RlimitNofile => 7,
-        PosixRlimitType::RlimitMemlock => 8,
-        PosixRlimitType::RlimitAs => 9,
-        PosixRlimitType::RlimitLocks => 10,
-        PosixRlimitType::RlimitSigpending => 11,
-        PosixRlimitType::RlimitMsgqueue => 12,
-        PosixRlimitType::RlimitNice => 13,
-        PosixRlimitType::RlimitRtprio => 14,
-        PosixRlimitType::RlimitRttime => 15,
-    }
-}
+#[cfg(test)]
+#[path = "bundle_test.rs"]
+mod tests;

@@ -1,6 +1,10 @@
 //! A process as config.json's `process`, or the file of `exec --process`, describes it.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+use crate::home;
 
 /// Who a process is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,4 +72,13 @@ pub struct ProcessSpec {
     /// CPUs that an exec'd process starts on, and those it then may use.
     pub initial_cpus: Option<Vec<usize>>,
     pub final_cpus: Option<Vec<usize>>,
+}
+
+impl ProcessSpec {
+    /// Adds HOME to an environment that has none: from /etc/passwd below `rootfs`, as runc does.
+    pub fn set_home(&mut self, rootfs: &Path) {
+        if !self.env.iter().any(|pair| pair.starts_with(b"HOME=")) {
+            self.env.push(format!("HOME={}", home::of(rootfs, self.user.uid)).into_bytes());
+        }
+    }
 }

@@ -68,7 +68,10 @@ impl Fake {
     }
 
     fn create(&self, value: serde_json::Value) -> Result<Cgroup, CgroupError> {
-        Cgroup::create_in(&self.hierarchies(), &request("/a/b", &resources(value)))
+        let resources = resources(value);
+        let cgroup = Cgroup::plan_in(&self.hierarchies(), &request("/a/b", &resources))?;
+        cgroup.make(&resources)?;
+        Ok(cgroup)
     }
 
     fn read(&self, file: &str) -> String {

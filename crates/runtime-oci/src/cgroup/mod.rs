@@ -26,7 +26,7 @@ mod v2;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -65,9 +65,11 @@ pub struct CgroupRequest<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     version: Version,
-    /// By controller in version 1, under the empty name in version 2. None: the caller may make none.
+    /// By controller in version 1, under the empty name in version 2.
     directories: BTreeMap<String, PathBuf>,
-    /// Parents that were made for it.
+    /// Where version 2 is mounted, if that is the one.
+    unified_root: Option<PathBuf>,
+    /// Parents that did not exist before it.
     made: Vec<PathBuf>,
     /// With systemd's driver. It makes the directories when the first process is added.
     scope: Option<systemd::Scope>,
@@ -79,13 +81,22 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
 impl Cgroup {
     /// Makes the group, with its limits. If that fails, nothing is left of it.
     pub fn create(request: &CgroupRequest<'_>) -> Result<Self, CgroupError> {
-        Self::create_in(&Hierarchies::of_host()?, request)
+        let cgroup = Self::plan(request)?;
+        cgroup.make(request.resources)?;
+        Ok(cgroup)
     }
 
-    fn create_in(hierarchies: &Hierarchies, request: &CgroupRequest<'_>) -> Result<Self, CgroupError> {
+    /// Says where the group will be, and checks what it is to hold; makes nothing. [`Cgroup::remove`] can be called
+    /// whatever of it has been made.
+    pub fn plan(request: &CgroupRequest<'_>) -> Result<Self, CgroupError> {
+        Self::plan_in(&Hierarchies::of_host()?, request)
+    }
+
+    fn plan_in(hierarchies: &Hierarchies, request: &CgroupRequest<'_>) -> Result<Self, CgroupError> {
+        let version = hierarchies.version();
         let scope = match request.driver {
             Driver::Cgroupfs => None,
-            Driver::Systemd => Some(systemd::Scope::new(request, hierarchies.version())?),
+            Driver::Systemd => Some(systemd::Scope::new(request, version)?),
         };
         let group = match (&scope, request.path) {
             (Some(scope), _) => scope.group(),
@@ -93,29 +104,57 @@ impl Cgroup {
             (None, _) => PathBuf::from(request.id),
         };
         let directories = hierarchies.directories(&group);
-        let mut cgroup = Self { version: hierarchies.version(), directories, made: Vec::new(), scope };
-        // Wrong values are told before anything is made.
-        let settings = cgroup.settings(request.resources)?;
-        if cgroup.scope.is_some() {
-            return Ok(cgroup);
+        let unified_root = hierarchies.unified_root().map(Path::to_path_buf);
+        let mut cgroup = Self { version, directories, unified_root, made: Vec::new(), scope };
+        let asks = request.path.is_some() || !cgroup.settings(request.resources)?.is_empty();
+        // A plain user who asks for nothing gets none, as with runc.
+        if !asks && !rustix::process::geteuid().is_root() && !cgroup.may_make() {
+            cgroup.directories.clear();
         }
-        let made =
-            cgroup.make_all(hierarchies).and_then(|()| setting::write_all(&settings, &cgroup.directories));
-        match made {
-            // A plain user who asks for nothing gets none, as with runc.
-            Err(CgroupError::Io(_, error))
-                if is_denied(&error) && settings.is_empty() && request.path.is_none() =>
-            {
-                cgroup.remove_now();
-                cgroup.directories.clear();
-                Ok(cgroup)
-            }
-            Err(error) => {
-                cgroup.remove_now();
-                Err(error)
-            }
-            Ok(()) => Ok(cgroup),
+        cgroup.check_unused()?;
+        cgroup.made = cgroup.missing_parents();
+        Ok(cgroup)
+    }
+
+    /// A group that has processes is somebody else's.
+    fn check_unused(&self) -> Result<(), CgroupError> {
+        let used = |directory: &&PathBuf| read_pids(directory).is_some_and(|pids| !pids.is_empty());
+        match self.directories.values().find(used) {
+            Some(directory) => Err(CgroupError::Busy(directory.clone())),
+            None => Ok(()),
         }
+    }
+
+    fn may_make(&self) -> bool {
+        let may = |leaf: &PathBuf| {
+            let nearest = leaf.ancestors().skip(1).find(|above| above.exists());
+            nearest.is_some_and(|above| rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok())
+        };
+        self.directories.values().all(may)
+    }
+
+    /// The deepest first, as they are removed.
+    fn missing_parents(&self) -> Vec<PathBuf> {
+        let of = |leaf: &PathBuf| -> Vec<PathBuf> {
+            let above = leaf.ancestors().skip(1).take_while(|above| !above.exists());
+            above.map(Path::to_path_buf).collect()
+        };
+        self.directories.values().flat_map(of).collect()
+    }
+
+    /// Makes what was planned. If that fails, nothing is left of it.
+    pub fn make(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
+        if self.scope.is_some() {
+            return Ok(());
+        }
+        self.check_unused()?;
+        let made = self
+            .make_directories()
+            .and_then(|()| setting::write_all(&self.settings(resources)?, &self.directories));
+        if made.is_err() {
+            self.remove_now();
+        }
+        made
     }
 
     fn settings(&self, resources: &LinuxResources) -> Result<Vec<setting::Setting>, CgroupError> {
@@ -125,24 +164,16 @@ impl Cgroup {
         }
     }
 
-    fn make_all(&mut self, hierarchies: &Hierarchies) -> Result<(), CgroupError> {
+    fn make_directories(&self) -> Result<(), CgroupError> {
         for (controller, directory) in &self.directories {
-            if let Some(processes) = read_pids(directory).filter(|pids| !pids.is_empty()) {
-                tracing::debug!(?processes, "group is in use");
-                return Err(CgroupError::Busy(directory.clone()));
-            }
-            make(directory, &mut self.made)?;
+            fs::create_dir_all(directory).map_err(io_at(directory))?;
             if controller == "cpuset" {
                 inherit_cpuset(directory)?;
             }
-            if let Some(root) = hierarchies.unified_root() {
+            if let Some(root) = &self.unified_root {
                 enable_controllers(root, directory)?;
             }
         }
-        // The deepest first, as they are removed.
-        let leaves = &self.directories;
-        self.made.retain(|path| !leaves.values().any(|leaf| leaf == path));
-        self.made.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
         Ok(())
     }
 
@@ -163,12 +194,7 @@ impl Cgroup {
 
     /// systemd knows some controllers only: the others' directories, and values that it has no property for.
     fn after_systemd(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
-        for (controller, directory) in &self.directories {
-            make(directory, &mut Vec::new())?;
-            if controller == "cpuset" {
-                inherit_cpuset(directory)?;
-            }
-        }
+        self.make_directories()?;
         setting::write_all(&self.settings(resources)?, &self.directories)
     }
 
@@ -274,28 +300,9 @@ impl Cgroup {
     }
 }
 
-fn is_denied(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
-}
-
 fn read_pids(directory: &Path) -> Option<Vec<i32>> {
     let text = fs::read_to_string(directory.join("cgroup.procs")).ok()?;
     Some(text.lines().filter_map(|line| line.parse().ok()).collect())
-}
-
-/// Makes a directory and its parents, and notes which were missing.
-fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<(), CgroupError> {
-    match fs::create_dir(directory) {
-        Ok(()) => made.push(directory.to_path_buf()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = directory.parent().ok_or_else(|| CgroupError::Io(directory.to_path_buf(), error))?;
-            make(parent, made)?;
-            return make(directory, made);
-        }
-        Err(error) => return Err(CgroupError::Io(directory.to_path_buf(), error)),
-    }
-    Ok(())
 }
 
 /// A new group of version 1 may use no CPU and no memory node until it is told (cpuset(7)): its parent's.

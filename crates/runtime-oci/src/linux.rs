@@ -129,7 +129,7 @@ fn check_join(kind: &str, path: &Path, is_in_pod: bool) -> Result<(), BundleErro
     // A namespace's inode is in nsfs; anything else cannot be joined.
     const NSFS_MAGIC: i64 = 0x6e73_6673;
     match rustix::fs::statfs(path) {
-        Ok(fs) if i64::from(fs.f_type) == NSFS_MAGIC => Ok(()),
+        Ok(fs) if fs.f_type == NSFS_MAGIC => Ok(()),
         Ok(_) => Err(invalid(FIELD, format!("{}, the path of {kind}, is no namespace", path.display()))),
         Err(error) => Err(invalid(FIELD, format!("{}, the path of {kind}: {error}", path.display()))),
     }

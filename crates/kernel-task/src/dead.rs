@@ -3,7 +3,7 @@
 //! The host kills, and lets a parent's wait4(2) return, without asking; of the death it tells a little later. So who
 //! has waited for a child looks, when it makes its next call, whether one is dead: what it held must be gone by then.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi_linux::fs::Events;
@@ -13,13 +13,17 @@ use crate::kernel::Kernel;
 use crate::process::Process;
 use crate::task::Task;
 
-/// So many are kept; whether one is still a zombie the host is asked.
+/// So many are kept at most.
 const KEPT: usize = 1024;
+/// So many may have been waited for before the host is asked which: it is asked about one for each death then, on average.
+const UNASKED: usize = 64;
 
 /// The last processes that died.
 #[derive(Default)]
 pub(crate) struct Dead {
     last: Mutex<Vec<Arc<Process>>>,
+    /// How many were zombies when the host was last asked.
+    zombies: AtomicUsize,
 }
 
 /// Whom wait4(2) waits for.
@@ -63,8 +67,13 @@ impl Kernel {
         let mut last = self.dead.last.lock();
         let oldest = (last.len() >= KEPT).then(|| last.remove(0));
         last.push(Arc::clone(process));
+        let zombies = self.dead.zombies.load(Ordering::Relaxed);
+        let is_long = last.len() >= (2 * zombies).max(UNASKED);
         drop(last);
         drop(oldest);
+        if is_long {
+            drop(self.zombies());
+        }
         process.exited.store(true, Ordering::Release);
         process.exit_queue.wake(Events::IN | Events::RDNORM);
     }
@@ -77,6 +86,7 @@ impl Kernel {
         let is_reaped = |dead: &Arc<Process>| reaped.iter().any(|other| Arc::ptr_eq(dead, other));
         // Their last references are dropped with `reaped`, outside the lock.
         self.dead.last.lock().retain(|dead| !is_reaped(dead));
+        self.dead.zombies.store(zombies.len(), Ordering::Relaxed);
         zombies
     }
 

@@ -96,24 +96,6 @@ impl Kernel {
         }
     }
 
-    /// Processes that the host has ended let go of their programs, before the host's word of it has come: who waited for
-    /// one may write its program.
-    pub fn end_dead_images(self: &Arc<Self>) {
-        let ended = |process: &Process| {
-            const STAT_LEN: usize = 1024;
-            let mut stat = Vec::new();
-            let read = self.platform.read_proc(process.tgid, ProcFile::Stat, STAT_LEN, &mut stat);
-            let name_end = stat.iter().rposition(|&b| b == b')');
-            let state = name_end.and_then(|at| stat.get(at + 2));
-            read.is_err() || matches!(state, Some(b'Z' | b'X'))
-        };
-        for process in self.processes() {
-            if process.image.read().execution.is_some() && ended(&process) {
-                process.end_image();
-            }
-        }
-    }
-
     /// The host says that a process is dead.
     pub fn process_died(self: &Arc<Self>, tgid: HostTid) {
         if let Some(process) = self.process_by_host(tgid) {

@@ -343,7 +343,7 @@ impl Kernel {
     }
 
     /// The state of a thread in the host's stat line: R, S, Z, …; `None` when it is gone.
-    fn host_state(&self, tid: HostTid) -> Option<u8> {
+    pub(crate) fn host_state(&self, tid: HostTid) -> Option<u8> {
         const STAT_LEN: usize = 256;
         let mut stat = Vec::new();
         self.platform.read_proc(tid, ProcFile::Stat, STAT_LEN, &mut stat).ok()?;

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         running_program_is_not_opened_for_writing,
         file_open_for_writing_is_not_executed,
         program_may_be_written_once_it_was_waited_for,
+        program_may_be_written_after_a_refused_exec,
         sealing_a_mapped_memfd_gets_ebusy,
         write_sealed_memfd_still_allocates_within_its_size,
         created_query_tells_who_made_the_file,
@@ -183,6 +184,32 @@ fn sealable(size: i64) -> OwnedFd {
 
 fn seal(memory: &OwnedFd, seals: SealFlag) -> nix::Result<()> {
     fcntl(memory, FcntlArg::F_ADD_SEALS(seals)).map(drop)
+}
+
+fn program_may_be_written_after_a_refused_exec() {
+    let scratch = Scratch::new();
+    let path = program(&scratch);
+    let name = CString::new(path.as_os_str().as_encoded_bytes()).expect("no NUL");
+    let refused = || {
+        let too_long = CString::new([b'x'; 200_000]).expect("no NUL");
+        assert_eq!(nix::unistd::execv(&name, &[&name, &too_long]).expect_err("too long"), Errno::E2BIG);
+    };
+    refused();
+    assert_eq!(write_error(&path), None);
+    let (reader, writer) = pipe().expect("pipe");
+    let child = guest::fork_child(|| {
+        refused();
+        nix::unistd::write(&writer, b"x").expect("write");
+        thread::sleep(Duration::from_secs(60));
+        0
+    });
+    nix::unistd::read(&reader, &mut [0]).expect("read");
+    while !sleeps(child.as_raw()) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(write_error(&path), None);
+    nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).expect("kill");
+    guest::wait_raw(child.as_raw());
 }
 
 fn sealing_a_mapped_memfd_gets_ebusy() {

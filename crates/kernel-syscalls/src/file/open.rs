@@ -43,7 +43,7 @@ async fn open_file(
     let open = || cx.with_walk(|walk| walk.open(target.at.as_ref(), &target.path, flags, mode, walk_flags));
     let file: Arc<File> = open().or_else(|errno| match errno {
         Errno::ETXTBSY => {
-            cx.kernel().end_dead_images();
+            cx.kernel().release_programs(cx);
             open()
         }
         _ => Err(errno),

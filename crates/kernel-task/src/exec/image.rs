@@ -27,7 +27,7 @@ pub struct Image {
     /// /proc/pid/exe.
     pub exe: Option<Path>,
     /// Keeps that from being written.
-    pub(crate) execution: Option<Execution>,
+    pub(crate) execution: Option<Arc<Execution>>,
     /// What replaced argv[0] for a `#!` file, for /proc/pid/cmdline.
     pub argv_prefix: Vec<Vec<u8>>,
     /// The host's auxiliary vector: tells one address space from the next.
@@ -78,6 +78,8 @@ pub struct PendingExec {
     pub(super) plan: Arc<[u8]>,
     pub(super) files: LoadFiles,
     pub(super) exe: Path,
+    /// From the check until the image stands for it; the container's first program is not written yet.
+    pub(super) execution: Option<Arc<Execution>>,
     pub(super) argv_prefix: Vec<Vec<u8>>,
     pub(super) credentials: Credentials,
     pub(super) seccomp: Mode,
@@ -189,7 +191,7 @@ impl Task {
         Ok(Arc::clone(&exec.plan))
     }
 
-    fn host_auxv(&self) -> SysResult<Vec<u8>> {
+    pub(super) fn host_auxv(&self) -> SysResult<Vec<u8>> {
         let mut auxv = Vec::new();
         self.kernel().platform.read_proc(self.tid, ProcFile::Auxv, AUXV_MAX, &mut auxv)?;
         Ok(auxv)
@@ -219,8 +221,8 @@ impl Task {
         self.set_seccomp(exec.seccomp.clone());
         process.did_exec.store(true, Ordering::Relaxed);
         self.set_comm(&exec.comm);
-        // Somebody who opened it for writing since it was checked keeps it.
-        let execution = Execution::begin(&exec.exe).ok();
+        let begin = || Execution::begin(&exec.exe).ok().map(Arc::new);
+        let execution = exec.execution.clone().or_else(begin);
         let (exe, argv_prefix) = (Some(exec.exe.clone()), exec.argv_prefix.clone());
         let layout = OnceLock::new();
         process.set_image(Image { exe, execution, argv_prefix, host_auxv, layout });
@@ -265,6 +267,9 @@ impl Process {
     pub(crate) fn end_image(&self) {
         let host_auxv = self.image.read().host_auxv.clone();
         self.set_image(Image { host_auxv, ..Image::default() });
+        let state = std::mem::take(&mut *self.exec.lock());
+        // Outside the lock: it may hold the last reference to a file.
+        drop(state);
     }
 
     /// Runs another program.

@@ -11,6 +11,7 @@
 //! 4. [`Task::finish_image`]: the image runs.
 
 mod credentials;
+mod hold;
 mod image;
 mod shebang;
 
@@ -81,7 +82,8 @@ impl Task {
 
     /// Checks an executable and keeps everything for its start.
     pub fn prepare_exec(&self, target: &ExecTarget<'_>) -> SysResult<()> {
-        let exec = self.check_exec(target)?;
+        let mut exec = self.check_exec(target)?;
+        exec.execution = Some(Arc::new(Execution::begin(&exec.exe)?));
         self.set_exec_state(ExecState::Pending(Arc::new(exec)));
         Ok(())
     }
@@ -158,6 +160,7 @@ impl Task {
             tid: self.tid,
             plan: plan.into(),
             files: LoadFiles { exe: exe.file, interp: interp_file },
+            execution: None,
             exe: exe.path,
             argv_prefix,
             credentials,

@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
+use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, ProcessSpec};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,11 +56,11 @@ pub struct Create {
     pub bundle: PathBuf,
     pub spec: ContainerSpec,
     pub streams: Streams,
-    /// The container's state directory, whose record is kept up to date; none without one.
+    /// The directory of the store (`--root`) that has the container's record, which is kept up to date then.
     pub state_dir: Option<PathBuf>,
-    /// The container's cgroup, as runtime-oci describes it.
+    /// Where its host processes go.
     #[serde(default)]
-    pub cgroup: Value,
+    pub cgroup: Option<Cgroup>,
     /// Print the guest's calls to this file.
     #[serde(default)]
     pub strace: Option<PathBuf>,

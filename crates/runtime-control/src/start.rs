@@ -2,10 +2,12 @@
 //! listening, as standard input. So it can be connected to at once, and holds nothing of its maker's.
 
 use std::ffi::OsString;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::{fs, io};
+
+use runtime_oci::ProcessId;
 
 use crate::client::{Client, connect, listen};
 
@@ -45,4 +47,21 @@ pub fn start(dir: &Path, options: &Options) -> io::Result<Started> {
     command.current_dir("/");
     let process = command.spawn()?;
     Ok(Started { process, client: connect(dir)? })
+}
+
+/// The file that names the supervisor of a sandbox, in its directory.
+const PID_FILE: &str = "supervisor";
+
+/// Says in a sandbox's directory that this process is its supervisor.
+pub fn note_supervisor(dir: &Path) -> io::Result<()> {
+    let own = serde_json::to_vec(&ProcessId::own())?;
+    let fresh = dir.join(format!("{PID_FILE}.{}", std::process::id()));
+    fs::write(&fresh, own)?;
+    fs::rename(fresh, dir.join(PID_FILE))
+}
+
+/// The supervisor of the sandbox with this directory, if it has said so; it may be dead.
+#[must_use]
+pub fn supervisor_of(dir: &Path) -> Option<ProcessId> {
+    serde_json::from_slice(&fs::read(dir.join(PID_FILE)).ok()?).ok()?
 }

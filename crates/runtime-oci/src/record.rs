@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::cgroup::Cgroup;
 use crate::spec::ContainerSpec;
 
 /// The version of the runtime-spec that states and configurations follow.
@@ -75,8 +76,8 @@ impl ProcessId {
 pub struct Record {
     pub id: String,
     pub status: Status,
-    /// Host id of the container's first process; 0 before there is one and after its end.
-    pub pid: i32,
+    /// The container's first process on the host.
+    pub init: Option<ProcessId>,
     pub bundle: PathBuf,
     /// Nanoseconds since 1970.
     pub created_ns: u64,
@@ -86,7 +87,7 @@ pub struct Record {
     pub sandbox: PathBuf,
     /// The container's cgroup, to be removed with it.
     #[serde(default)]
-    pub cgroup: Value,
+    pub cgroup: Option<Cgroup>,
     /// What config.json said when the container was created.
     #[serde(default)]
     pub spec: ContainerSpec,
@@ -102,12 +103,12 @@ impl Record {
         Self {
             id: id.to_owned(),
             status: Status::Creating,
-            pid: 0,
+            init: None,
             bundle,
             created_ns: u64::try_from(now.as_nanos()).unwrap_or(0),
             supervisor: None,
             sandbox: PathBuf::new(),
-            cgroup: Value::Null,
+            cgroup: None,
             spec: ContainerSpec::default(),
             exit_status: None,
         }
@@ -128,9 +129,15 @@ impl Record {
     pub fn current(mut self) -> Self {
         self.status = self.status_now();
         if self.status == Status::Stopped {
-            self.pid = 0;
+            self.init = None;
         }
         self
+    }
+
+    /// Host id of the container's first process; 0 before there is one and after its end.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.init.map_or(0, |init| init.pid)
     }
 
     /// The state that runtime-spec describes and hooks get, for the status `status`.
@@ -142,8 +149,8 @@ impl Record {
             "status": status.name(),
             "bundle": self.bundle,
         });
-        if self.pid > 0 {
-            state["pid"] = json!(self.pid);
+        if self.pid() > 0 {
+            state["pid"] = json!(self.pid());
         }
         if !self.spec.annotations.is_empty() {
             state["annotations"] = json!(self.spec.annotations);

@@ -1,8 +1,10 @@
 //! Why a sandbox could not be started: each message is one line that names the thing and the remedy.
 
 use std::io;
+use std::path::PathBuf;
 
 use abi_linux::Errno;
+use runtime_control::{Kind, Refusal};
 
 /// A sandbox that did not come to life.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,26 @@ pub enum Error {
     Program { program: String, problem: String, found: Found },
     #[error("standard {name}: {errno}")]
     Stdio { name: &'static str, errno: Errno },
+    #[error("{0}")]
+    WrongState(&'static str),
+    #[error("exec id {0:?} is in use; choose another")]
+    ExecExists(String),
+    #[error("container {0:?} exists already; choose another id")]
+    ContainerExists(String),
+    #[error("{0} does not exist")]
+    NotFound(String),
+    #[error("{0}")]
+    State(runtime_oci::StateError),
+    #[error("{0}")]
+    Hooks(String),
+    #[error("control socket: {0}")]
+    Control(io::Error),
+    #[error("--strace={0}: {1}; name a file in a directory that can be written")]
+    Trace(PathBuf, io::Error),
+    #[error("signal {0} does not exist")]
+    NoSignal(i32),
+    #[error("config.json: hooks.startContainer[{index}]: {path} {problem}")]
+    Hook { index: usize, path: String, problem: String },
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(io::Error),
     #[error("cannot use the terminal: {0}")]
@@ -81,6 +103,21 @@ impl Error {
         };
         let found = if errno == Errno::ENOENT { Found::No } else { Found::Yes };
         Self::Program { program: shown(program), problem, found }
+    }
+
+    /// What a client of the control socket is told.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let kind = match self {
+            Self::NotFound(_) => Kind::NotFound,
+            Self::ExecExists(_) | Self::ContainerExists(_) => Kind::Exists,
+            Self::WrongState(_) => Kind::WrongState,
+            Self::Program { found: Found::No, .. } => Kind::NoProgram,
+            Self::Program { found: Found::Yes, .. } => Kind::BadProgram,
+            Self::NoSignal(_) | Self::NulByte(_) | Self::Cwd { .. } | Self::Rlimit { .. } => Kind::Invalid,
+            _ => Kind::Failed,
+        };
+        Refusal { kind, message: self.to_string() }
     }
 
     /// The exit status to end with, as env(1) and docker-run(1) choose it: 127 when the program is not found,

@@ -187,7 +187,7 @@ impl Jobs {
     }
 }
 
-fn platform_error(errno: Errno) -> Error {
+pub(crate) fn platform_error(errno: Errno) -> Error {
     Error::Platform(abi_linux::Errno::from_raw(errno as i32))
 }
 

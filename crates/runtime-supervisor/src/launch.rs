@@ -1,54 +1,89 @@
-//! The container's first process: file tree, descriptors, credentials, program.
+//! A container's first process, and those that join it: file tree, descriptors, credentials, program.
 
 use std::sync::Arc;
 
 use abi_linux::Errno;
 use abi_linux::fs::OpenFlags;
-use kernel_fs::tty::{PtyMaster, Terminals};
+use kernel_fs::tty::PtyMaster;
 use kernel_task::exec::{ExecTarget, FirstExec};
 use kernel_task::fork::ForkSnapshot;
 use kernel_task::fs::FsState;
-use kernel_task::{FdTable, Kernel, Task};
+use kernel_task::{FdTable, Kernel, Process, Task};
+use kernel_vfs::mount::MountNamespace;
 use kernel_vfs::walk::WalkFlags;
 use platform_api::HostTid;
 use runtime_oci::ContainerSpec;
 
 use crate::error::{Error, Found, shown};
 use crate::registry::Tree;
+use crate::stdio::Streams;
 use crate::{credentials, registry, stdio};
 
 /// Where programs are looked for when the environment has no PATH (execvp(3), confstr _CS_PATH and sbin).
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A sandbox that is ready to run.
+/// A container's files, and the supervisor's side of its first process's terminal.
 pub(crate) struct Sandbox {
-    /// The supervisor's side of the container's terminal.
+    pub(crate) tree: Tree,
     pub(crate) terminal: Option<Arc<PtyMaster>>,
-    /// All terminals of the container.
-    pub(crate) terminals: Arc<Terminals>,
 }
 
 /// Makes everything that the first process needs and prepares its program.
-pub(crate) fn launch(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -> Result<Sandbox, Error> {
+pub(crate) fn launch(
+    spec: &ContainerSpec,
+    streams: &Streams,
+    kernel: &Arc<Kernel>,
+    init: HostTid,
+) -> Result<Sandbox, Error> {
     let tree = registry::build(spec, kernel, init)?;
-    let launched = start(spec, kernel, init, &tree);
-    if launched.is_err() {
-        tree.mount_points.remove();
+    let fs = fs_state(spec, &tree.namespace);
+    let launched = credentials::limits(spec, &*kernel.platform, init).and_then(|limits| {
+        let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits);
+        furnish(spec, streams, &tree, &kernel.adopt_init(init, snapshot))
+    });
+    match launched {
+        Ok(terminal) => Ok(Sandbox { tree, terminal }),
+        Err(error) => {
+            tree.mount_points.remove();
+            Err(error)
+        }
     }
-    launched
 }
 
-fn start(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid, tree: &Tree) -> Result<Sandbox, Error> {
-    let root = tree.namespace.root();
-    let fs = FsState { root: root.clone(), cwd: root, umask: spec.process.user.umask.unwrap_or(0o022) };
-    let limits = credentials::limits(spec, &*kernel.platform, init)?;
-    let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits);
-    let process = kernel.adopt_init(init, snapshot);
+/// Makes everything that a process needs which joins the container from outside. `spec` is the container's with that
+/// process in place of the first.
+pub(crate) fn launch_joined(
+    spec: &ContainerSpec,
+    streams: &Streams,
+    kernel: &Arc<Kernel>,
+    tree: &Tree,
+    pid: HostTid,
+) -> Result<Option<Arc<PtyMaster>>, Error> {
+    let init = kernel.init().ok_or(Error::Platform(Errno::ESRCH))?;
+    let fs = fs_state(spec, &init.namespaces().mnt);
+    let limits = credentials::limits(spec, &*kernel.platform, pid)?;
+    let credentials = credentials::credentials(spec);
+    let snapshot = ForkSnapshot::for_joined(FdTable::new(), fs, credentials, limits, &init);
+    let process = kernel.adopt_joined(pid, snapshot).map_err(Error::Platform)?;
+    furnish(spec, streams, tree, &process)
+}
+
+fn fs_state(spec: &ContainerSpec, namespace: &MountNamespace) -> FsState {
+    let root = namespace.root();
+    FsState { root: root.clone(), cwd: root, umask: spec.process.user.umask.unwrap_or(0o022) }
+}
+
+fn furnish(
+    spec: &ContainerSpec,
+    streams: &Streams,
+    tree: &Tree,
+    process: &Process,
+) -> Result<Option<Arc<PtyMaster>>, Error> {
     let task = process.any_task().ok_or(Error::Platform(Errno::ESRCH))?;
-    let terminal = stdio::install(spec, tree, &task)?;
+    let terminal = stdio::install(streams, tree, &task)?;
     enter_cwd(spec, &task)?;
     prepare_program(spec, &task)?;
-    Ok(Sandbox { terminal, terminals: Arc::clone(&tree.terminals) })
+    Ok(terminal)
 }
 
 fn enter_cwd(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
@@ -70,7 +105,10 @@ fn prepare_program(spec: &ContainerSpec, task: &Task) -> Result<(), Error> {
     };
     let prepare = |path: &[u8]| {
         let target = ExecTarget::Path { at: None, path, flags: WalkFlags::empty() };
-        task.prepare_first_exec(&target, if spec.init { FirstExec::Init } else { FirstExec::Program })
+        task.prepare_first_exec(
+            &target,
+            if spec.init && task.process.pid == 1 { FirstExec::Init } else { FirstExec::Program },
+        )
     };
     if program.contains(&b'/') {
         return prepare(program).map_err(|errno| Error::program(program, errno));

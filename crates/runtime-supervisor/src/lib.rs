@@ -1,89 +1,130 @@
-//! Puts a sandbox together: filter and platform below, kernel and filesystems above, the terminal beside.
+//! Puts sandboxes together: filter and platform below, kernel and filesystems above, the terminal beside.
 //!
-//! [`run`] is the whole life of one sandbox, on the calling thread: it makes the init, builds the file tree,
-//! starts the program and delivers calls until the init is dead.
+//! [`run`] is the whole life of one container, on the calling thread: it makes the init, builds the file tree,
+//! starts the program and delivers calls until the init is dead. [`supervise`] serves a sandbox of any number of
+//! containers, each on a thread of its own, over a control socket (`runtime-control`); a container of [`run`] can be
+//! given one, too.
 #![forbid(unsafe_code)]
 
+mod console;
+mod container;
 mod credentials;
 mod error;
 mod filesystems;
 mod jobs;
+mod keeper;
 mod launch;
+mod life;
 mod mount_points;
 mod owner;
 mod registry;
+mod server;
+mod start_hooks;
 mod stdio;
+mod supervisor;
 mod terminal;
 mod trace;
 
-use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use abi_linux::Errno;
-use host_seccomp::SockFilter;
-use kernel_task::Kernel;
-use kernel_task::kernel::Uts;
-use platform_api::Platform;
-use platform_notify::{Ending, GuestIds, Instruction, NotifyPlatform, SpawnSpec};
-use runtime_oci::ContainerSpec;
+use runtime_oci::cgroup::Cgroup;
+use runtime_oci::{ContainerSpec, Entry, Record, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::container::{Container, Making};
+use crate::keeper::Keeper;
+use crate::stdio::{OwnTerminal, Streams};
+use crate::supervisor::{Held, Supervisor};
 
 pub use error::Error;
 pub use kernel_task::kernel::ExitStatus;
 pub use platform_notify::doctor::{Check, doctor};
+pub use server::supervise;
 pub use trace::TraceTo;
 
-/// How a sandbox is observed.
-#[derive(Debug, Default)]
+/// How a container is run.
+#[derive(Default)]
 pub struct Options {
     /// Print each call.
     pub trace: Option<TraceTo>,
+    /// Where its host processes go.
+    pub cgroup: Option<Cgroup>,
+    /// Open in its first process from 3 on.
+    pub descriptors: Vec<OwnedFd>,
+    /// How others find it.
+    pub control: Option<Control>,
 }
 
-/// Worker threads: one is hot, the other takes over while it is in a long host call.
-const WORKERS: usize = 2;
+/// A container's place among others.
+pub struct Control {
+    pub listener: UnixListener,
+    pub entry: Entry,
+    pub record: Record,
+    /// Called with the record when the container is made, before its program runs: hooks.
+    pub created: Box<dyn FnOnce(&Record) -> Result<(), String>>,
+}
+
+/// Exit status when Palisade itself could not do what was asked (as timeout(1), env(1) and runc do).
+const FAILED: u8 = 125;
 
 /// With a lower hard limit ordinary programs would find files that cannot be opened.
 const FEWEST_DESCRIPTORS: u64 = 1024;
 
-/// Runs a sandbox to its end.
+/// Runs a container in the foreground, to its end.
 pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> {
-    // Modes of files that guests make are the guest's umask's business.
-    rustix::process::umask(rustix::fs::Mode::empty());
-    allow_descriptors()?;
+    prepare_process()?;
     let signals = jobs::block_signals()?;
-    let container = spawn(spec)?;
-    let platform = NotifyPlatform::new(container).map_err(Error::Platform)?;
-    let uts = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
-    let kernel = Kernel::new(Arc::clone(&platform) as Arc<dyn Platform>, uts);
-    let launched = launch::launch(spec, &kernel, platform.init());
-    let sandbox = match launched {
-        Ok(sandbox) => sandbox,
-        Err(error) => {
-            // The init waits in its first call; it has done nothing yet.
-            let _ = platform.kill();
-            return Err(error);
-        }
+    let terminal = match (spec.process.terminal, spec.init) {
+        (false, _) => OwnTerminal::None,
+        (true, true) => OwnTerminal::Where,
+        (true, false) => OwnTerminal::All,
     };
-    let trace = options.trace.map(trace::start);
-    let engine = kernel_syscalls::Engine::new(&kernel, trace);
-    let (workers, events) = (engine.workers(WORKERS), Arc::clone(engine.events()));
-    let relay = sandbox.terminal.map(|pty| terminal::Relay::start(pty, Arc::clone(&events))).transpose()?;
-    let jobs = jobs::Jobs::start(signals, &kernel, spec, relay.clone(), Arc::clone(&events))?;
-    let _ = kernel.events.set(Arc::new(owner::Owner::new(jobs, sandbox.terminals)));
-    let init = kernel.init();
-    let ending = platform.run(workers, &events);
+    let Options { trace, cgroup, descriptors, control } = options;
+    let making = Making { streams: Streams::Own(terminal, descriptors), size: None, cgroup, trace };
+    let container = Container::create(spec.clone(), making)?;
+    let (kernel, events) = (&container.kernel, container.engine.events());
+    let relay = container.sandbox.terminal.clone();
+    let relay = relay.map(|pty| terminal::Relay::start(pty, Arc::clone(events))).transpose()?;
+    let jobs = jobs::Jobs::start(signals, kernel, spec, relay.clone(), Arc::clone(events))?;
+    container.set_owner(Some(jobs));
+    let supervisor = control.map(|control| control.take(&container)).transpose()?;
+    container.start()?;
+    let status = container.deliver();
     if let Some(relay) = relay {
         relay.finish();
     }
-    match ending.map_err(Error::Platform)? {
-        // Only the loader can have said so: it has nobody to tell once the filter is in place.
-        Ending::Exited(_) if init.is_some_and(|init| !init.image.read().has_begun()) => {
-            Err(Error::NeverStarted)
-        }
-        Ending::Exited(code) => Ok(ExitStatus::Code(code)),
-        Ending::Killed(signal) => Ok(ExitStatus::Signal(signal)),
+    if let Some(supervisor) = supervisor {
+        supervisor.wait_idle();
     }
+    status
+}
+
+impl Control {
+    /// Makes a container known, and says that it is about to run.
+    fn take(self, container: &Arc<Container>) -> Result<Arc<Supervisor>, Error> {
+        let Self { listener, entry, mut record, created } = self;
+        let keeper = Arc::new(Keeper::new(entry, record.clone())?);
+        let supervisor = Supervisor::new(false);
+        let held = Held { container: Arc::clone(container), keeper: Some(Arc::clone(&keeper)) };
+        supervisor.adopt(&record.id, Arc::new(held))?;
+        record.init = runtime_oci::ProcessId::of(container.init.pid);
+        created(&record).map_err(Error::Hooks)?;
+        container.run_start_hooks(&keeper.oci_state(Status::Created))?;
+        keeper.running()?;
+        let serving = Arc::clone(&supervisor);
+        jobs::start_thread("control", move || server::serve(&listener, &serving))?;
+        Ok(supervisor)
+    }
+}
+
+/// What a process needs before it makes containers.
+fn prepare_process() -> Result<(), Error> {
+    // Modes of files that guests make are the guest's umask's business.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    allow_descriptors()
 }
 
 /// The supervisor holds the host's side of all its guests' files: as many as the hard limit allows.
@@ -94,27 +135,4 @@ fn allow_descriptors() -> Result<(), Error> {
     }
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
         .map_err(|errno| Error::Platform(Errno::from_raw(errno.raw_os_error())))
-}
-
-fn spawn(spec: &ContainerSpec) -> Result<platform_notify::Container, Error> {
-    let rules = syscall_table::seccomp::plan(spec.strict);
-    let program = host_seccomp::compile(&rules).map_err(Error::Filter)?;
-    let filter: Vec<Instruction> = program.iter().map(instruction).collect();
-    let spec = SpawnSpec {
-        filter: &filter,
-        program: guest_loader::LOADER,
-        argv: c_strings(&spec.process.args, "argument")?,
-        envp: c_strings(&spec.process.env, "environment variable")?,
-        ids: GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid },
-        place: &platform_notify::stay,
-    };
-    platform_notify::spawn(spec).map_err(Error::Spawn)
-}
-
-fn instruction(filter: &SockFilter) -> Instruction {
-    Instruction { code: filter.code, jt: filter.jt, jf: filter.jf, k: filter.k }
-}
-
-fn c_strings(strings: &[Vec<u8>], what: &'static str) -> Result<Vec<CString>, Error> {
-    strings.iter().map(|bytes| CString::new(bytes.as_slice()).map_err(|_| Error::NulByte(what))).collect()
 }

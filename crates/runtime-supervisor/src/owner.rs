@@ -9,22 +9,27 @@ use crate::jobs::Jobs;
 
 /// The supervisor as the kernel sees it.
 pub(crate) struct Owner {
-    jobs: Arc<Jobs>,
+    /// Where a user's shell knows us as a job.
+    jobs: Option<Arc<Jobs>>,
     terminals: Arc<Terminals>,
 }
 
 impl Owner {
-    pub(crate) fn new(jobs: Arc<Jobs>, terminals: Arc<Terminals>) -> Self {
+    pub(crate) fn new(jobs: Option<Arc<Jobs>>, terminals: Arc<Terminals>) -> Self {
         Self { jobs, terminals }
     }
 }
 
 impl ContainerEvents for Owner {
     fn attached(&self, pid: i32) {
-        self.jobs.attached(pid);
+        if let Some(jobs) = &self.jobs {
+            jobs.attached(pid);
+        }
     }
     fn stopped(&self, pid: i32, signal: i32) {
-        self.jobs.stopped(pid, signal);
+        if let Some(jobs) = &self.jobs {
+            jobs.stopped(pid, signal);
+        }
     }
     fn continued(&self, _pid: i32) {}
     fn session_ended(&self, sid: i32) {

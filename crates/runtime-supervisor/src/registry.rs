@@ -3,7 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path as HostPath;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
@@ -43,20 +43,22 @@ pub(crate) struct Tree {
 }
 
 /// Signals of terminals, by the container's process ids.
-struct KernelSignals(Arc<Kernel>);
+struct KernelSignals(Weak<Kernel>);
 
 impl SessionSignals for KernelSignals {
     fn signal_group(&self, pgid: i32, signal: Signal) {
         // A group that is gone needs no signal.
-        let _ = self.0.signal_group(pgid, signal);
+        let _ = self.0.upgrade().map(|kernel| kernel.signal_group(pgid, signal));
     }
     fn signal_process(&self, pid: i32, signal: Signal) {
-        if let Some(process) = self.0.process(pid) {
-            let _ = self.0.signal_process(&process, signal);
+        if let Some(kernel) = self.0.upgrade()
+            && let Some(process) = kernel.process(pid)
+        {
+            let _ = kernel.signal_process(&process, signal);
         }
     }
     fn session_of_group(&self, pgid: i32) -> Option<i32> {
-        self.0.group(pgid).first().map(|process| process.sid())
+        self.0.upgrade()?.group(pgid).first().map(|process| process.sid())
     }
 }
 
@@ -110,7 +112,7 @@ struct Assembly<'a> {
 
 /// Builds the tree of `spec`.
 pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -> Result<Tree, Error> {
-    let signals: Arc<dyn SessionSignals> = Arc::new(KernelSignals(Arc::clone(kernel)));
+    let signals: Arc<dyn SessionSignals> = Arc::new(KernelSignals(Arc::downgrade(kernel)));
     let terminals = Terminals::new(signals);
     let devpts = Devpts::new(Arc::clone(&terminals), kernel.platform.now_ns(Clock::Realtime));
     let devices = Arc::new(DeviceRegistry::new());

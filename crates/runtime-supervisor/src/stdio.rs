@@ -1,7 +1,7 @@
-//! Standard input, output and error of the first process: the host's own streams, or the container's
-//! terminal in place of those that are the user's terminal.
+//! Standard input, output and error of a process, and what else it is to have open: the host's streams, or a terminal
+//! of the container.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use abi_linux::SysResult;
@@ -13,7 +13,6 @@ use kernel_fs::tty::PtyMaster;
 use kernel_task::Task;
 use kernel_vfs::file::File;
 use kernel_vfs::walk::WalkFlags;
-use runtime_oci::ContainerSpec;
 use rustix::fs::FileType;
 use rustix::stdio;
 use rustix::termios::isatty;
@@ -21,33 +20,77 @@ use rustix::termios::isatty;
 use crate::error::Error;
 use crate::launch::TERMINAL_FLAGS;
 use crate::registry::Tree;
-use crate::terminal::{INIT_SESSION, has_terminal};
+use crate::terminal::has_terminal;
 
-/// The three streams by their descriptor numbers.
-fn streams() -> [(&'static str, BorrowedFd<'static>); 3] {
-    [("input", stdio::stdin()), ("output", stdio::stdout()), ("error", stdio::stderr())]
+const NAMES: [&str; 3] = ["input", "output", "error"];
+
+/// Where a process's streams go.
+pub(crate) enum Streams {
+    /// Where ours go; the container's terminal takes the place of those that are the user's. With what it has open
+    /// besides.
+    Own(OwnTerminal, Vec<OwnedFd>),
+    /// To these, by their numbers; more than three if it gets more.
+    Given(Vec<OwnedFd>),
+    /// To a terminal of the container; with what it has open besides.
+    Terminal(Vec<OwnedFd>),
 }
 
-/// Fills descriptors 0, 1 and 2. With a terminal, returns the supervisor's side of it.
-pub(crate) fn install(
-    spec: &ContainerSpec,
-    tree: &Tree,
-    task: &Task,
-) -> Result<Option<Arc<PtyMaster>>, Error> {
-    let has_terminal = spec.process.terminal && has_terminal();
-    let terminal = if has_terminal { Some(open_terminal(tree, task)) } else { None };
+/// Whether a process with our streams gets a terminal of the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnTerminal {
+    None,
+    /// For those streams that are terminals.
+    Where,
+    /// For all, if any is a terminal (an OCI container with a terminal has nothing else).
+    All,
+}
+
+/// The three streams of ours by their descriptor numbers.
+fn own() -> [BorrowedFd<'static>; 3] {
+    [stdio::stdin(), stdio::stdout(), stdio::stderr()]
+}
+
+/// Fills a process's descriptors. With a terminal, returns the supervisor's side of it.
+pub(crate) fn install(streams: &Streams, tree: &Tree, task: &Task) -> Result<Option<Arc<PtyMaster>>, Error> {
+    let (given, extra): (Vec<BorrowedFd<'_>>, &[OwnedFd]) = match streams {
+        Streams::Own(_, extra) => (own().to_vec(), extra),
+        Streams::Given(fds) => {
+            let (standard, extra) = fds.split_at(fds.len().min(NAMES.len()));
+            (standard.iter().map(AsFd::as_fd).collect(), extra)
+        }
+        Streams::Terminal(extra) => (Vec::new(), extra),
+    };
+    let wanted = match streams {
+        Streams::Own(OwnTerminal::None, _) | Streams::Given(_) => false,
+        Streams::Own(..) => has_terminal(),
+        Streams::Terminal(_) => true,
+    };
+    let terminal = if wanted { Some(open_terminal(tree, task)) } else { None };
     let terminal = terminal.transpose().map_err(|errno| Error::Stdio { name: "input", errno })?;
-    for (number, (name, fd)) in streams().into_iter().enumerate() {
+    for (number, name) in NAMES.into_iter().enumerate() {
         let failed = |errno| Error::Stdio { name, errno };
-        let file = match &terminal {
-            // An OCI container with a terminal has nothing else.
-            Some((_, slave)) if !spec.init || isatty(fd) => Arc::clone(slave),
-            _ if is_null(fd) => null(task).or_else(|_| host_stream(fd, number, task)).map_err(failed)?,
-            _ => host_stream(fd, number, task).map_err(failed)?,
+        let everywhere = !matches!(streams, Streams::Own(OwnTerminal::Where, _));
+        let file = match (&terminal, given.get(number)) {
+            (Some((_, slave)), Some(fd)) if everywhere || isatty(fd) => Arc::clone(slave),
+            (Some((_, slave)), None) => Arc::clone(slave),
+            (_, Some(fd)) => stream(*fd, number, task).map_err(failed)?,
+            (None, None) => null(task).map_err(failed)?,
         };
-        task.process.files.replace(Fd(number as i32), file, false, 3).map_err(failed)?;
+        task.process.files.replace(Fd(number as i32), file, false, NAMES.len() as u64).map_err(failed)?;
+    }
+    for (fd, number) in extra.iter().zip(NAMES.len()..) {
+        let failed = |errno| Error::Stdio { name: "descriptors (--preserve-fds)", errno };
+        let file = host_stream(fd.as_fd(), number, task).map_err(failed)?;
+        task.process.files.replace(Fd(number as i32), file, false, number as u64 + 1).map_err(failed)?;
     }
     Ok(terminal.map(|(master, _)| master))
+}
+
+fn stream(fd: BorrowedFd<'_>, number: usize, task: &Task) -> SysResult<Arc<File>> {
+    if is_null(fd) {
+        return null(task).or_else(|_| host_stream(fd, number, task));
+    }
+    host_stream(fd, number, task)
 }
 
 /// Whether a stream of the host is /dev/null: the container's own will do.
@@ -82,9 +125,12 @@ fn host_stream(fd: BorrowedFd<'_>, number: usize, task: &Task) -> SysResult<Arc<
 fn open_terminal(tree: &Tree, task: &Task) -> SysResult<(Arc<PtyMaster>, Arc<File>)> {
     let master = tree.terminals.open_master()?;
     master.unlock();
-    master.set_session(INIT_SESSION, INIT_SESSION);
-    tree.console.set(master.pty());
-    tree.devpts.adopt(&master, task.process.credentials().fsuid, task.now_realtime_ns());
+    let process = &task.process;
+    master.set_session(process.sid(), process.pgid());
+    if process.pid == 1 {
+        tree.console.set(master.pty());
+    }
+    tree.devpts.adopt(&master, process.credentials().fsuid, task.now_realtime_ns());
     let path = format!("/dev/pts/{}", master.pty().index());
     let slave =
         task.with_walk(|walk| walk.open(None, path.as_bytes(), TERMINAL_FLAGS, 0, WalkFlags::empty()))?;

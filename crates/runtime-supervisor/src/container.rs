@@ -1,0 +1,333 @@
+//! A container: made, started, joined by further processes, ended.
+//!
+//! It belongs to the thread that made it, which then delivers its events until its init is dead
+//! ([`Container::deliver`]); everything else may be called from any thread.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use abi_linux::signal::Signal;
+use abi_linux::{Errno, SysResult};
+use host_seccomp::SockFilter;
+use kernel_base::sync::Mutex;
+use kernel_fs::tty::PtyMaster;
+use kernel_syscalls::Engine;
+use kernel_task::kernel::{ExitStatus, Uts};
+use kernel_task::{Kernel, Process};
+use platform_api::{HostTid, Platform};
+use platform_notify::{Ending, GuestIds, Instruction, Joined, NotifyPlatform, SpawnSpec};
+use runtime_control::{State, WindowSize};
+use runtime_oci::cgroup::Cgroup;
+use runtime_oci::{ContainerSpec, ProcessSpec};
+
+use crate::console::Console;
+use crate::error::Error;
+use crate::jobs::Jobs;
+use crate::launch::{self, Sandbox};
+use crate::life::Life;
+use crate::owner::Owner;
+use crate::stdio::Streams;
+use crate::trace::{self, TraceTo};
+
+/// Worker threads of a listener: one is hot, the other takes over while it is in a long host call.
+const WORKERS: usize = 2;
+
+/// How a container is to be made, apart from its specification.
+pub(crate) struct Making {
+    pub(crate) streams: Streams,
+    /// The first size of its terminal, where that is behind a pty of the host.
+    pub(crate) size: Option<WindowSize>,
+    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) trace: Option<TraceTo>,
+}
+
+/// A container.
+pub(crate) struct Container {
+    spec: ContainerSpec,
+    filter: Vec<Instruction>,
+    ids: GuestIds,
+    cgroup: Option<Cgroup>,
+    platform: Arc<NotifyPlatform>,
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) engine: Engine,
+    pub(crate) sandbox: Sandbox,
+    /// The host's master of the first process's terminal, until somebody takes it.
+    master: Mutex<Option<OwnedFd>>,
+    pub(crate) init: Arc<Life>,
+    joined: Mutex<BTreeMap<String, Option<Arc<Life>>>>,
+    started: AtomicBool,
+}
+
+impl Container {
+    /// Makes a container on this thread, which has to deliver then.
+    pub(crate) fn create(spec: ContainerSpec, making: Making) -> Result<Arc<Self>, Error> {
+        let rules = syscall_table::seccomp::plan(spec.strict);
+        let program = host_seccomp::compile(&rules).map_err(Error::Filter)?;
+        let filter: Vec<Instruction> = program.iter().map(instruction).collect();
+        let ids = GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid };
+        let made = platform_notify::spawn(SpawnSpec {
+            filter: &filter,
+            program: guest_loader::LOADER,
+            argv: c_strings(&spec.process.args, "argument")?,
+            envp: c_strings(&spec.process.env, "environment variable")?,
+            ids,
+            place: &|pid| place(making.cgroup.as_ref(), pid),
+        });
+        let platform = NotifyPlatform::new(made.map_err(Error::Spawn)?).map_err(Error::Platform)?;
+        let uts = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
+        let kernel = Kernel::new(Arc::clone(&platform) as Arc<dyn Platform>, uts);
+        // On an error the platform goes, and the init with it: it has done nothing yet.
+        let sandbox = launch::launch(&spec, &making.streams, &kernel, platform.init())?;
+        let engine = Engine::new(&kernel, making.trace.map(trace::start));
+        let (console, master) = match &making.streams {
+            Streams::Own(..) => (None, None),
+            _ => behind_pty(sandbox.terminal.as_ref(), making.size, &engine)?,
+        };
+        let init = Life::new(platform.init(), console);
+        let (master, joined, started) = (Mutex::new(master), Mutex::default(), AtomicBool::new(false));
+        let cgroup = making.cgroup;
+        Ok(Arc::new(Self {
+            spec,
+            filter,
+            ids,
+            cgroup,
+            platform,
+            kernel,
+            engine,
+            sandbox,
+            master,
+            init,
+            joined,
+            started,
+        }))
+    }
+
+    /// Says who hears of what happens in it; once, before it starts.
+    pub(crate) fn set_owner(&self, jobs: Option<Arc<Jobs>>) {
+        let _ = self.kernel.events.set(Arc::new(Owner::new(jobs, Arc::clone(&self.sandbox.tree.terminals))));
+    }
+
+    pub(crate) fn spec(&self) -> &ContainerSpec {
+        &self.spec
+    }
+
+    /// The host's master of the first process's terminal; once.
+    pub(crate) fn take_master(&self) -> Option<OwnedFd> {
+        self.master.lock().take()
+    }
+
+    /// Runs its program.
+    pub(crate) fn start(&self) -> Result<(), Error> {
+        if self.init.has_ended() {
+            return Err(Error::WrongState("cannot start a container that has stopped"));
+        }
+        if self.started.swap(true, Ordering::SeqCst) {
+            return Err(Error::WrongState("cannot start an already running container"));
+        }
+        self.init.begin();
+        self.platform.serve(self.engine.workers(WORKERS)).map_err(Error::Platform)
+    }
+
+    /// Delivers events until the container has ended.
+    pub(crate) fn deliver(&self) -> Result<ExitStatus, Error> {
+        let init = self.kernel.init();
+        let ending = self.platform.deliver(self.engine.events());
+        let status = match ending {
+            // Only the loader can have said so: it has nobody to tell once the filter is in place.
+            Ok(Ending::Exited(_)) if init.is_some_and(|init| !init.image.read().has_begun()) => {
+                Err(Error::NeverStarted)
+            }
+            Ok(ending) => Ok(status(ending)),
+            Err(errno) => Err(Error::Platform(errno)),
+        };
+        if !self.started.load(Ordering::SeqCst) {
+            self.sandbox.tree.mount_points.remove();
+        }
+        self.init.end(*status.as_ref().unwrap_or(&ExitStatus::Signal(Signal::SIGKILL.raw())));
+        self.init.drain();
+        status
+    }
+
+    /// Makes a process in the container and runs it; with the master of its terminal.
+    pub(crate) fn exec(
+        self: &Arc<Self>,
+        exec_id: &str,
+        process: ProcessSpec,
+        streams: &Streams,
+        size: Option<WindowSize>,
+    ) -> Result<(Arc<Life>, Option<OwnedFd>), Error> {
+        if self.init.has_ended() {
+            return Err(Error::WrongState("cannot exec in a stopped container"));
+        }
+        match self.joined.lock().entry(exec_id.to_owned()) {
+            Slot::Vacant(slot) => slot.insert(None),
+            Slot::Occupied(_) => return Err(Error::ExecExists(exec_id.to_owned())),
+        };
+        let made = self.join(process, streams, size);
+        let mut joined = self.joined.lock();
+        match &made {
+            Ok((life, _)) => joined.insert(exec_id.to_owned(), Some(Arc::clone(life))),
+            Err(_) => joined.remove(exec_id),
+        };
+        made
+    }
+
+    fn join(
+        self: &Arc<Self>,
+        process: ProcessSpec,
+        streams: &Streams,
+        size: Option<WindowSize>,
+    ) -> Result<(Arc<Life>, Option<OwnedFd>), Error> {
+        let joined = self.spawn_joined(&process)?;
+        let spec = ContainerSpec { process, ..self.spec.clone() };
+        let terminal = launch::launch_joined(&spec, streams, &self.kernel, &self.sandbox.tree, joined.pid())?;
+        let (console, master) = behind_pty(terminal.as_ref(), size, &self.engine)?;
+        let life = Life::new(joined.pid(), console);
+        life.begin();
+        let told = Arc::clone(&life);
+        let on_exit = Box::new(move |ending| {
+            told.end(status(ending));
+        });
+        self.platform.admit(joined, self.engine.workers(WORKERS), on_exit).map_err(Error::Platform)?;
+        Ok((life, master))
+    }
+
+    fn spawn_joined(&self, process: &ProcessSpec) -> Result<Joined, Error> {
+        let spec = SpawnSpec {
+            filter: &self.filter,
+            program: guest_loader::LOADER,
+            argv: c_strings(&process.args, "argument")?,
+            envp: c_strings(&process.env, "environment variable")?,
+            ids: self.ids,
+            place: &|pid| place(self.cgroup.as_ref(), pid),
+        };
+        self.platform.join(spec).map_err(Error::Spawn)
+    }
+
+    /// A process by its exec id, the first without one.
+    pub(crate) fn life(&self, exec_id: Option<&str>) -> Result<Arc<Life>, Error> {
+        let Some(exec_id) = exec_id else { return Ok(Arc::clone(&self.init)) };
+        let found = self.joined.lock().get(exec_id).cloned().flatten();
+        found.ok_or_else(|| Error::NotFound(format!("process {exec_id:?}")))
+    }
+
+    /// Forgets a process that has ended.
+    pub(crate) fn forget(&self, exec_id: &str) -> Result<(), Error> {
+        if !self.life(Some(exec_id))?.has_ended() {
+            return Err(Error::WrongState("cannot delete a process that has not ended"));
+        }
+        self.joined.lock().remove(exec_id);
+        Ok(())
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.init.state()
+    }
+
+    /// Sends a signal to a process of the container.
+    pub(crate) fn kill(&self, exec_id: Option<&str>, signal: i32) -> Result<(), Error> {
+        let life = self.life(exec_id)?;
+        if life.has_ended() {
+            return Err(Error::WrongState("container not running"));
+        }
+        if exec_id.is_none() && !self.started.load(Ordering::SeqCst) {
+            return self.kill_created(signal);
+        }
+        let process = self.process_of(life.pid);
+        // Between its end and the news of it there is nobody to signal.
+        let Some(process) = process else { return Ok(()) };
+        self.send(&process, signal)
+    }
+
+    fn process_of(&self, pid: HostTid) -> Option<Arc<Process>> {
+        self.kernel.processes().into_iter().find(|process| process.tgid == pid)
+    }
+
+    /// Sends a signal to all processes.
+    pub(crate) fn kill_all(&self, signal: i32) -> Result<(), Error> {
+        if self.init.has_ended() {
+            return Err(Error::WrongState("container not running"));
+        }
+        if !self.started.load(Ordering::SeqCst) {
+            return self.kill_created(signal);
+        }
+        self.kernel.processes().iter().try_for_each(|process| self.send(process, signal))
+    }
+
+    fn send(&self, process: &Arc<Process>, signal: i32) -> Result<(), Error> {
+        if signal == 0 {
+            return Ok(());
+        }
+        let sent = Signal::new(signal).ok_or(Error::NoSignal(signal))?;
+        match self.kernel.signal_process(process, sent) {
+            // It ended meanwhile.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => return Err(Error::Platform(errno)),
+        }
+        self.engine.events().drain();
+        Ok(())
+    }
+
+    /// The program that a signal's action would belong to does not run yet: what would end a program ends it all.
+    fn kill_created(&self, signal: i32) -> Result<(), Error> {
+        const HARMLESS: [Signal; 4] = [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGURG, Signal::SIGWINCH];
+        if signal == 0 || HARMLESS.iter().any(|harmless| harmless.raw() == signal) {
+            return Ok(());
+        }
+        Signal::new(signal).ok_or(Error::NoSignal(signal))?;
+        self.destroy()
+    }
+
+    /// Kills everything in it.
+    pub(crate) fn destroy(&self) -> Result<(), Error> {
+        match self.platform.kill() {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(Error::Platform(errno)),
+        }
+    }
+
+    /// Its processes by their host ids.
+    pub(crate) fn pids(&self) -> Vec<HostTid> {
+        if self.init.has_ended() {
+            return Vec::new();
+        }
+        self.kernel.processes().iter().map(|process| process.tgid).collect()
+    }
+}
+
+/// Puts a terminal of the container behind a pty of the host.
+fn behind_pty(
+    terminal: Option<&Arc<PtyMaster>>,
+    size: Option<WindowSize>,
+    engine: &Engine,
+) -> Result<(Option<Console>, Option<OwnedFd>), Error> {
+    let Some(terminal) = terminal else { return Ok((None, None)) };
+    Console::start(Arc::clone(terminal), size, Arc::clone(engine.events())).map(|(a, b)| (Some(a), Some(b)))
+}
+
+fn place(cgroup: Option<&Cgroup>, pid: HostTid) -> SysResult<()> {
+    let Some(cgroup) = cgroup else { return Ok(()) };
+    cgroup.add(pid).map_err(|error| {
+        tracing::error!(%error, "cannot put a process into the container's cgroup");
+        Errno::EIO
+    })
+}
+
+fn status(ending: Ending) -> ExitStatus {
+    match ending {
+        Ending::Exited(code) => ExitStatus::Code(code),
+        Ending::Killed(signal) => ExitStatus::Signal(signal),
+    }
+}
+
+fn instruction(filter: &SockFilter) -> Instruction {
+    Instruction { code: filter.code, jt: filter.jt, jf: filter.jf, k: filter.k }
+}
+
+fn c_strings(strings: &[Vec<u8>], what: &'static str) -> Result<Vec<CString>, Error> {
+    strings.iter().map(|bytes| CString::new(bytes.as_slice()).map_err(|_| Error::NulByte(what))).collect()
+}

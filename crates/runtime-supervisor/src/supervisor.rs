@@ -1,0 +1,307 @@
+//! The containers of one sandbox, and what clients of the control socket ask about them.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use kernel_base::sync::Mutex;
+use runtime_control::{Container as Listed, Create, Exec, Reply, Request, Started, Streams as Wanted, frame};
+use runtime_oci::{Status, Store};
+
+use crate::container::{Container, Making};
+use crate::error::Error;
+use crate::keeper::Keeper;
+use crate::life::shell_status;
+use crate::stdio::Streams;
+use crate::trace::TraceTo;
+
+/// Stack of a container's thread, which builds its file tree; untouched pages cost nothing.
+const STACK: usize = 1 << 20;
+/// How long the end of the process waits for answers that are under way.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long a container may take to die of SIGKILL.
+const DEATH: Duration = Duration::from_secs(10);
+
+/// A container and its record.
+pub(crate) struct Held {
+    pub(crate) container: Arc<Container>,
+    pub(crate) keeper: Option<Arc<Keeper>>,
+}
+
+/// All containers of this process.
+pub(crate) struct Supervisor {
+    /// `None`: being made.
+    containers: Mutex<BTreeMap<String, Option<Arc<Held>>>>,
+    /// The process ends with its first container, and with its status.
+    single: bool,
+    /// Requests that are being answered.
+    busy: StdMutex<usize>,
+    idle: Condvar,
+}
+
+/// What becomes of a request.
+pub(crate) enum Answer {
+    Now(Reply, Option<OwnedFd>),
+    /// Somebody else will answer.
+    Later,
+}
+
+/// A request that is being answered.
+pub(crate) struct Busy<'a>(&'a Supervisor);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        *busy -= 1;
+        self.0.idle.notify_all();
+    }
+}
+
+impl Supervisor {
+    pub(crate) fn new(single: bool) -> Arc<Self> {
+        Arc::new(Self { containers: Mutex::default(), single, busy: StdMutex::new(0), idle: Condvar::new() })
+    }
+
+    pub(crate) fn enter(&self) -> Busy<'_> {
+        *self.busy.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Busy(self)
+    }
+
+    /// Waits, not for long, until nobody is being answered.
+    pub(crate) fn wait_idle(&self) {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.idle.wait_timeout_while(busy, LAST_ANSWERS, |busy| *busy > 0);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.containers.lock().is_empty()
+    }
+
+    pub(crate) fn is_single(&self) -> bool {
+        self.single
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        request: Request,
+        fds: Vec<OwnedFd>,
+        stream: &UnixStream,
+    ) -> Result<Answer, Error> {
+        match request {
+            Request::Create(create) => {
+                let held = self.create(*create, fds)?;
+                let pid = held.container.init.pid;
+                Ok(Answer::Now(started(pid), held.container.take_master()))
+            }
+            Request::Start { id } => self.start(&id).map(done),
+            Request::Exec(exec) => self.exec(*exec, fds),
+            Request::Kill { id, exec_id: None, signal, all: true } => {
+                self.find(&id)?.container.kill_all(signal).map(done)
+            }
+            Request::Kill { id, exec_id, signal, .. } => {
+                self.find(&id)?.container.kill(exec_id.as_deref(), signal).map(done)
+            }
+            Request::Resize { id, exec_id, size } => {
+                match self.find(&id)?.container.life(exec_id.as_deref())?.resize(size) {
+                    true => Ok(done(())),
+                    false => Err(Error::WrongState("the process has no terminal")),
+                }
+            }
+            Request::State { id, exec_id } => {
+                let life = self.find(&id)?.container.life(exec_id.as_deref())?;
+                Ok(Answer::Now(Reply::State(life.state()), None))
+            }
+            Request::Pids { id } => Ok(Answer::Now(Reply::Pids(self.find(&id)?.container.pids()), None)),
+            Request::Wait { id, exec_id } => self.wait(&id, exec_id.as_deref(), stream),
+            Request::Delete { id, exec_id: Some(exec_id) } => {
+                self.find(&id)?.container.forget(&exec_id).map(done)
+            }
+            Request::Delete { id, exec_id: None } => self.delete(&id).map(done),
+            Request::List => Ok(Answer::Now(Reply::Containers(self.list()), None)),
+            Request::Shutdown => {
+                self.shutdown();
+                Ok(done(()))
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Result<Arc<Held>, Error> {
+        let found = self.containers.lock().get(id).cloned().flatten();
+        found.ok_or_else(|| Error::NotFound(format!("container {id:?}")))
+    }
+
+    fn all(&self) -> Vec<(String, Arc<Held>)> {
+        let containers = self.containers.lock();
+        containers.iter().filter_map(|(id, held)| Some((id.clone(), held.clone()?))).collect()
+    }
+
+    fn list(&self) -> Vec<Listed> {
+        self.all().into_iter().map(|(id, held)| Listed { id, state: held.container.state() }).collect()
+    }
+
+    /// Takes a container in that its own thread has made.
+    pub(crate) fn adopt(&self, id: &str, held: Arc<Held>) -> Result<(), Error> {
+        if let Some(keeper) = &held.keeper {
+            keeper.created(held.container.init.pid)?;
+            let keeper = Arc::clone(keeper);
+            // The first to hear of the end: whoever else does finds it written down.
+            held.container.init.on_end(Box::new(move |exit| keeper.stopped(exit)));
+        }
+        self.containers.lock().insert(id.to_owned(), Some(held));
+        Ok(())
+    }
+
+    fn create(self: &Arc<Self>, create: Create, fds: Vec<OwnedFd>) -> Result<Arc<Held>, Error> {
+        let id = create.id.clone();
+        {
+            let mut containers = self.containers.lock();
+            if containers.contains_key(&id) {
+                return Err(Error::ContainerExists(id));
+            }
+            containers.insert(id.clone(), None);
+        }
+        let (tell, told) = channel();
+        let supervisor = Arc::clone(self);
+        let body = move || supervisor.host(create, fds, &tell);
+        let thread = thread::Builder::new().name("container".to_owned()).stack_size(STACK).spawn(body);
+        let made = match thread {
+            // Without a word it panicked.
+            Ok(_) => told.recv().unwrap_or(Err(Error::NeverStarted)),
+            Err(error) => Err(Error::Thread(error)),
+        };
+        if made.is_err() {
+            self.containers.lock().remove(&id);
+        }
+        made
+    }
+
+    /// A container's thread.
+    fn host(self: &Arc<Self>, create: Create, fds: Vec<OwnedFd>, tell: &Sender<Result<Arc<Held>, Error>>) {
+        let id = create.id.clone();
+        let made = make(create, fds).and_then(|held| {
+            self.adopt(&id, Arc::clone(&held))?;
+            Ok(held)
+        });
+        let held = match made {
+            Ok(held) => held,
+            Err(error) => return drop(tell.send(Err(error))),
+        };
+        let _ = tell.send(Ok(Arc::clone(&held)));
+        let status = held.container.deliver();
+        if let Err(error) = &status {
+            tracing::error!(%error, id, "a container failed");
+        }
+        if self.single {
+            self.wait_idle();
+            std::process::exit(status.map_or(i32::from(crate::FAILED), |status| shell_status(status).into()));
+        }
+    }
+
+    fn start(&self, id: &str) -> Result<(), Error> {
+        let held = self.find(id)?;
+        if let Some(keeper) = &held.keeper {
+            held.container.run_start_hooks(&keeper.oci_state(Status::Created))?;
+        }
+        held.container.start()?;
+        match &held.keeper {
+            Some(keeper) if !held.container.init.has_ended() => keeper.running(),
+            _ => Ok(()),
+        }
+    }
+
+    fn exec(&self, exec: Exec, fds: Vec<OwnedFd>) -> Result<Answer, Error> {
+        let (streams, size) = streams(exec.streams, fds);
+        let held = self.find(&exec.id)?;
+        let (life, master) = held.container.exec(&exec.exec_id, exec.process, &streams, size)?;
+        Ok(Answer::Now(started(life.pid), master))
+    }
+
+    fn wait(&self, id: &str, exec_id: Option<&str>, stream: &UnixStream) -> Result<Answer, Error> {
+        let life = self.find(id)?.container.life(exec_id)?;
+        let stream = stream.try_clone().map_err(Error::Thread)?;
+        life.on_end(Box::new(move |exit| {
+            // Nobody waits any more.
+            let _ = frame::send(&stream, &Reply::Exited(exit), &[]);
+        }));
+        Ok(Answer::Later)
+    }
+
+    /// Ends a container and forgets it.
+    fn delete(&self, id: &str) -> Result<(), Error> {
+        let held = self.find(id)?;
+        end(&held.container)?;
+        self.containers.lock().remove(id);
+        Ok(())
+    }
+
+    /// Ends all containers.
+    pub(crate) fn shutdown(&self) {
+        for (id, held) in self.all() {
+            if let Err(error) = end(&held.container) {
+                tracing::error!(%error, id, "cannot end a container");
+            }
+        }
+    }
+
+    /// A signal to this process that is meant for its only container.
+    pub(crate) fn forward(&self, signal: i32) {
+        for (id, held) in self.all() {
+            if let Err(error) = held.container.kill(None, signal) {
+                tracing::debug!(%error, id, signal, "cannot pass a signal on");
+            }
+        }
+    }
+}
+
+/// Kills a container and waits for its end.
+fn end(container: &Container) -> Result<(), Error> {
+    let (ended, end) = channel();
+    container.init.on_end(Box::new(move |_| {
+        let _ = ended.send(());
+    }));
+    if !container.init.has_ended() {
+        container.destroy()?;
+    }
+    end.recv_timeout(DEATH).map_err(|_| Error::WrongState("the container does not die; try again"))
+}
+
+/// Makes a container for a client.
+fn make(create: Create, fds: Vec<OwnedFd>) -> Result<Arc<Held>, Error> {
+    let (streams, size) = streams(create.streams, fds);
+    let trace = create.strace.map(|path| {
+        std::fs::File::create(&path).map(TraceTo::File).map_err(|error| Error::Trace(path, error))
+    });
+    let making = Making { streams, size, cgroup: create.cgroup, trace: trace.transpose()? };
+    let keeper = match &create.state_dir {
+        Some(root) => {
+            let entry = Store::new(root.clone()).open(&create.id).map_err(Error::State)?;
+            let record = entry.read().map_err(Error::State)?;
+            let record = record.ok_or_else(|| Error::NotFound("the container's record".to_owned()))?;
+            Some(Arc::new(Keeper::new(entry, record)?))
+        }
+        None => None,
+    };
+    let container = Container::create(create.spec, making)?;
+    container.set_owner(None);
+    Ok(Arc::new(Held { container, keeper }))
+}
+
+fn streams(wanted: Wanted, fds: Vec<OwnedFd>) -> (Streams, Option<runtime_control::WindowSize>) {
+    match wanted {
+        Wanted::Given => (Streams::Given(fds), None),
+        Wanted::Terminal(size) => (Streams::Terminal(fds), size),
+    }
+}
+
+fn done((): ()) -> Answer {
+    Answer::Now(Reply::Done, None)
+}
+
+fn started(pid: i32) -> Reply {
+    Reply::Started(Started { pid, supervisor: std::process::id().cast_signed() })
+}

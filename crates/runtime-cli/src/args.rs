@@ -10,23 +10,80 @@ use syscall_table::{Disposition, Level};
 #[derive(Debug, Parser)]
 #[command(name = "palisade", version, propagate_version = true)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command, with runc's names and meanings.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Global {
     /// Log what the supervisor does (PALISADE_LOG selects more finely)
     #[arg(long, global = true)]
     pub(crate) debug: bool,
-    #[command(subcommand)]
-    pub(crate) command: Command,
+    /// File to log to; default: standard error
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// How to log
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Directory for the state of containers; default: /run/palisade, for a plain user in XDG_RUNTIME_DIR
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Make cgroups by systemd; cgroupsPath is then slice:prefix:name
+    #[arg(long, global = true)]
+    pub(crate) systemd_cgroup: bool,
+    /// Go on without a cgroup where none may be made: true, false or auto
+    #[arg(long, global = true, value_enum, default_value = "auto", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) rootless: Rootless,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rootless {
+    True,
+    False,
+    Auto,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a program on the host's root or a directory, below a layer in memory
     Do(DoArgs),
-    /// Run an OCI bundle in the foreground
+    /// Create and start a container from an OCI bundle
     Run(RunArgs),
+    /// Create a container that waits for `start`
+    Create(CreateArgs),
+    /// Run a created container's program
+    Start(IdArgs),
+    /// Print a container's state
+    State(IdArgs),
+    /// Send a signal to a container
+    Kill(KillArgs),
+    /// Remove a container that has ended
+    Delete(DeleteArgs),
+    /// Run another process in a container
+    Exec(ExecArgs),
+    /// List containers
+    List(ListArgs),
+    /// List the processes of a container
+    Ps(PsArgs),
     /// List the system calls and what becomes of each
     Syscalls(SyscallsArgs),
     /// Check whether this host has what is needed
     Doctor,
+    /// Serve containers over a control socket
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+    /// Stand for a process that was started with exec --detach
+    #[command(hide = true)]
+    Await(AwaitArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -59,18 +116,171 @@ pub(crate) struct DoArgs {
     pub(crate) command: Vec<OsString>,
 }
 
+/// A container's id.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct RunArgs {
+pub(crate) struct IdArgs {
+    /// Name of the container
+    pub(crate) id: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CreateArgs {
     /// Directory with config.json
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) bundle: PathBuf,
-    /// Directory for the state of running sandboxes
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
+    /// AF_UNIX socket that is sent the master of the container's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) console_socket: Option<PathBuf>,
+    /// File for the id of the process whose exit status is the container's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Pass N more descriptors, from 3 on and after those of LISTEN_FDS
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) preserve_fds: u32,
+    /// Of no effect: the root is no mount of the host
+    #[arg(long)]
+    pub(crate) no_pivot: bool,
+    /// Of no effect: guests have no keyring of the host
+    #[arg(long)]
+    pub(crate) no_new_keyring: bool,
     #[command(flatten)]
     pub(crate) tracing: TraceArgs,
-    /// Name of the sandbox
+    /// Name of the container
     pub(crate) id: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) create: CreateArgs,
+    /// Return when the program has been started
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Keep the container when it has ended
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Of no effect: the container's first process reaps
+    #[arg(long)]
+    pub(crate) no_subreaper: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KillArgs {
+    /// To all processes of the container
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Name of the container
+    pub(crate) id: String,
+    /// By name or number
+    #[arg(default_value = "SIGTERM")]
+    pub(crate) signal: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DeleteArgs {
+    /// Kill it first if it runs; no error if there is none
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Name of the container
+    pub(crate) id: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExecArgs {
+    /// AF_UNIX socket that is sent the master of the process's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) console_socket: Option<PathBuf>,
+    /// Working directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<String>,
+    /// Set an environment variable
+    #[arg(short, long, value_name = "K=V")]
+    pub(crate) env: Vec<String>,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Numeric user and group
+    #[arg(short, long, value_name = "UID[:GID]")]
+    pub(crate) user: Option<String>,
+    /// Supplementary groups
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub(crate) additional_gids: Vec<u32>,
+    /// File with runtime-spec's `process`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) process: Option<PathBuf>,
+    /// Return when the program has been started
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// File for the id of a process that ends as the program does
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Refused: guests do not reach what the label guards
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) process_label: Option<String>,
+    /// Refused: guests do not reach what the profile guards
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) apparmor: Option<String>,
+    /// Set no_new_privs
+    #[arg(long)]
+    pub(crate) no_new_privs: bool,
+    /// Add a capability
+    #[arg(short, long, value_name = "CAP")]
+    pub(crate) cap: Vec<String>,
+    /// Pass N more descriptors, from 3 on and after those of LISTEN_FDS
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) preserve_fds: u32,
+    /// Also in a paused container
+    #[arg(long)]
+    pub(crate) ignore_paused: bool,
+    /// Name of the container
+    pub(crate) id: String,
+    /// The program and its arguments
+    #[arg(trailing_var_arg = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) format: ListFormat,
+    /// Only ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PsArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) format: ListFormat,
+    /// Name of the container
+    pub(crate) id: String,
+    /// Arguments of ps(1) instead of -ef
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PS-ARG")]
+    pub(crate) options: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    Table,
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SuperviseArgs {
+    /// End with the first container, and with its status
+    #[arg(long)]
+    pub(crate) single: bool,
+    /// The sandbox's directory
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AwaitArgs {
+    pub(crate) dir: PathBuf,
+    pub(crate) id: String,
+    pub(crate) exec_id: String,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -3,16 +3,12 @@
 
 mod args;
 mod commands;
+mod log;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
@@ -23,26 +19,18 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { commands::FAILED } else { 0 });
         }
     };
-    match init_log(args.debug).and_then(|()| commands::run(args.command)) {
+    if let Err(error) = log::init(&args.global) {
+        let _ = writeln!(std::io::stderr(), "palisade: {error:#}");
+        return ExitCode::from(commands::FAILED);
+    }
+    let failed = commands::status_of_failure(&args.command);
+    match commands::run(args.command, &args.global) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Not eprintln, which panics when standard error is full or gone.
-            let _ = writeln!(std::io::stderr(), "palisade: {error:#}");
+            log::failure(&args.global, &format!("{error:#}"));
             let cause = error.downcast_ref::<runtime_supervisor::Error>();
-            ExitCode::from(cause.map_or(commands::FAILED, runtime_supervisor::Error::exit_status))
+            let cause = cause.filter(|_| failed == commands::FAILED);
+            ExitCode::from(cause.map_or(failed, runtime_supervisor::Error::exit_status))
         }
     }
-}
-
-/// Log lines go to stderr; PALISADE_LOG picks levels by target: `info`, or `error,kernel_task=debug`.
-fn init_log(debug: bool) -> anyhow::Result<()> {
-    let default = if debug { "debug" } else { "error" }.to_owned();
-    let wanted = std::env::var("PALISADE_LOG").unwrap_or(default);
-    // Not EnvFilter: the regular expressions that it brings are a tenth of the supervisor's memory.
-    let targets: Targets = wanted.parse().with_context(|| {
-        format!("PALISADE_LOG={wanted}: write a level, or TARGET=LEVEL, with commas between")
-    })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(targets);
-    tracing_subscriber::registry().with(lines).init();
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::frame;
 use crate::message::{Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State};
@@ -57,6 +58,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Gives up on answers that take longer.
+    pub fn set_timeout(&self, limit: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(limit))
+    }
+
     /// Asks, and waits for the answer and its descriptors.
     pub fn call(
         &self,

@@ -75,6 +75,9 @@ pub struct Exec {
     pub exec_id: String,
     pub process: ProcessSpec,
     pub streams: Streams,
+    /// Nobody will ask for its end: it is forgotten then.
+    #[serde(default)]
+    pub forget: bool,
 }
 
 /// Where a process's standard streams go.

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{fs, io};
@@ -13,6 +14,9 @@ use crate::client::{Client, connect, listen};
 
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "supervise";
+
+/// How it shows in lists of processes.
+const NAME: &str = "palisade";
 
 /// What a supervisor is to be like.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +42,7 @@ pub fn start(dir: &Path, options: &Options) -> io::Result<Started> {
     let listener = listen(dir)?;
     let program = options.program.as_deref().unwrap_or(Path::new("/proc/self/exe"));
     let mut command = Command::new(program);
-    command.args(&options.arguments).arg(SUBCOMMAND);
+    command.arg0(NAME).args(&options.arguments).arg(SUBCOMMAND);
     if options.single {
         command.arg("--single");
     }

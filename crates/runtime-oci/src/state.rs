@@ -149,6 +149,12 @@ impl Entry {
         Ok(self.is_current())
     }
 
+    /// Gives the lock back, for others to have while this value lives.
+    pub fn unlock(&self) {
+        // It cannot fail for a lock that is held.
+        let _ = self.dir.unlock();
+    }
+
     /// As [`Entry::lock`], but `None` when somebody else has it.
     pub fn try_lock(&self) -> Result<Option<bool>, StateError> {
         match self.dir.try_lock() {

@@ -47,7 +47,7 @@ pub use trace::TraceTo;
 
 /// How a container is run.
 #[derive(Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// Print each call.
     pub trace: Option<TraceTo>,
     /// Where its host processes go.
@@ -55,16 +55,16 @@ pub struct Options {
     /// Open in its first process from 3 on.
     pub descriptors: Vec<OwnedFd>,
     /// How others find it.
-    pub control: Option<Control>,
+    pub control: Option<Control<'a>>,
 }
 
 /// A container's place among others.
-pub struct Control {
+pub struct Control<'a> {
     pub listener: UnixListener,
     pub entry: Entry,
     pub record: Record,
     /// Called with the record when the container is made, before its program runs: hooks.
-    pub created: Box<dyn FnOnce(&Record) -> Result<(), String>>,
+    pub created: Box<dyn FnOnce(&Record) -> Result<(), String> + 'a>,
 }
 
 /// Exit status when Palisade itself could not do what was asked (as timeout(1), env(1) and runc do).
@@ -74,7 +74,7 @@ const FAILED: u8 = 125;
 const FEWEST_DESCRIPTORS: u64 = 1024;
 
 /// Runs a container in the foreground, to its end.
-pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> {
+pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Error> {
     prepare_process()?;
     let signals = jobs::block_signals()?;
     let terminal = match (spec.process.terminal, spec.init) {
@@ -102,7 +102,7 @@ pub fn run(spec: &ContainerSpec, options: Options) -> Result<ExitStatus, Error> 
     status
 }
 
-impl Control {
+impl Control<'_> {
     /// Makes a container known, and says that it is about to run.
     fn take(self, container: &Arc<Container>) -> Result<Arc<Supervisor>, Error> {
         let Self { listener, entry, mut record, created } = self;

@@ -91,6 +91,8 @@ pub fn supervise(dir: &Path, single: bool) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::Control(error);
     // Fails for the leader of a group, who would have been started by hand.
     let _ = rustix::process::setsid();
+    // In place of "exe".
+    let _ = rustix::thread::set_name(c"palisade");
     let listener = UnixListener::from(rustix::stdio::stdin().try_clone_to_owned().map_err(failed)?);
     let null = std::fs::File::open("/dev/null").map_err(failed)?;
     rustix::stdio::dup2_stdin(&null).map_err(|errno| failed(errno.into()))?;

@@ -218,6 +218,12 @@ impl Supervisor {
         let (streams, size) = streams(exec.streams, fds);
         let held = self.find(&exec.id)?;
         let (life, master) = held.container.exec(&exec.exec_id, exec.process, &streams, size)?;
+        if exec.forget {
+            let (held, exec_id) = (Arc::downgrade(&held), exec.exec_id);
+            life.on_end(Box::new(move |_| {
+                let _ = held.upgrade().map(|held| held.container.forget(&exec_id));
+            }));
+        }
         Ok(Answer::Now(started(life.pid), master))
     }
 

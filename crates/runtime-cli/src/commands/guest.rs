@@ -1,14 +1,14 @@
-//! `palisade do` and `palisade run`.
+//! `palisade do`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use runtime_oci::{ContainerSpec, MountKind, MountSpec, ProcessSpec, Store, User};
-use runtime_supervisor::{Error, ExitStatus, Options, TraceTo};
+use runtime_oci::{ContainerSpec, MountKind, MountSpec, ProcessSpec, User};
+use runtime_supervisor::{ExitStatus, Options, TraceTo};
 
-use crate::args::{DoArgs, RunArgs, TraceArgs};
+use crate::args::{DoArgs, TraceArgs};
 
 /// All of them: they count inside the container alone, where everything is its own (ARCHITECTURE.md).
 const ROOT_CAPS: u64 = 0x01ff_ffff_ffff;
@@ -52,31 +52,21 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
     finish(&spec, &args.tracing)
 }
 
-/// `palisade run`.
-pub(crate) fn run_bundle(args: &RunArgs) -> Result<u8> {
-    let mut spec = runtime_oci::load(&args.bundle)?;
-    spec.rootfs = existing_dir(&spec.rootfs, "root.path")?;
-    spec.strict = args.tracing.strict;
-    if spec.process.terminal && !stdin_is_terminal() {
-        return Err(Error::NoTerminal.into());
-    }
-    let store = Store::new(args.root.clone().unwrap_or_else(Store::default_root));
-    let entry = store.create(&args.id)?;
-    let status = finish(&spec, &args.tracing);
-    entry.remove()?;
-    status
-}
-
 fn finish(spec: &ContainerSpec, tracing: &TraceArgs) -> Result<u8> {
     let trace = tracing.strace.as_deref().map(trace_target).transpose()?;
-    let status = runtime_supervisor::run(spec, Options { trace })?;
-    Ok(match status {
-        ExitStatus::Code(code) => code as u8,
-        ExitStatus::Signal(signal) => 128u8.wrapping_add(signal as u8),
-    })
+    let status = runtime_supervisor::run(spec, Options { trace, ..Options::default() })?;
+    Ok(shell_status(status))
 }
 
-fn trace_target(path: &Path) -> Result<TraceTo> {
+/// The status as shells write it.
+pub(super) fn shell_status(status: ExitStatus) -> u8 {
+    match status {
+        ExitStatus::Code(code) => code as u8,
+        ExitStatus::Signal(signal) => 128u8.wrapping_add(signal as u8),
+    }
+}
+
+pub(super) fn trace_target(path: &Path) -> Result<TraceTo> {
     if path == Path::new("-") {
         return Ok(TraceTo::Stderr);
     }
@@ -89,12 +79,12 @@ fn trace_target(path: &Path) -> Result<TraceTo> {
     Ok(TraceTo::File(file))
 }
 
-fn stdin_is_terminal() -> bool {
+pub(super) fn stdin_is_terminal() -> bool {
     use std::io::IsTerminal;
     std::io::stdin().is_terminal()
 }
 
-fn existing_dir(path: &Path, what: &str) -> Result<PathBuf> {
+pub(super) fn existing_dir(path: &Path, what: &str) -> Result<PathBuf> {
     let full = path.canonicalize().with_context(|| {
         format!("{what}: {} can't be used; give the directory that is to become /", path.display())
     })?;
@@ -135,6 +125,12 @@ fn parse_user(text: &str) -> Result<User> {
         parsed.with_context(|| format!("--user {text}: {part:?} is not a numeric id; write UID or UID:GID"))
     };
     Ok(User { uid: number(uid)?, gid: number(gid)?, groups: Vec::new(), umask: None })
+}
+
+/// A user id, and a group id if there is one.
+pub(super) fn parse_user_or_default(text: &str, gid: u32) -> Result<(u32, u32)> {
+    let user = parse_user(text)?;
+    Ok((user.uid, if text.contains(':') { user.gid } else { gid }))
 }
 
 fn parse_volume(text: &OsString) -> Result<MountSpec> {

@@ -1,25 +1,58 @@
 //! One file for each subcommand.
 
+mod containers;
+mod create;
+mod delete;
 mod doctor;
+mod exec;
 mod guest;
+mod kill;
+mod making;
+mod ps;
+mod run;
+mod signal_thread;
+mod signals;
+mod start;
+mod state;
+mod supervise;
 mod syscalls;
+mod terminal;
 
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
-use crate::args::Command;
+use crate::args::{Command, Global};
 
 /// Exit status when Palisade itself could not do what was asked (as timeout(1), env(1) and runc do).
 pub(crate) const FAILED: u8 = 125;
 
+/// The exit status of a command that failed. Those that runc has, too, end as runc's: engines know them so.
+pub(crate) fn status_of_failure(command: &Command) -> u8 {
+    match command {
+        Command::Do(_) | Command::Syscalls(_) | Command::Doctor | Command::Supervise(_) => FAILED,
+        Command::Exec(_) | Command::Await(_) => 255,
+        _ => 1,
+    }
+}
+
 /// Runs a subcommand; `Ok` is the exit status.
-pub(crate) fn run(command: Command) -> Result<u8> {
+pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
     match command {
         Command::Do(args) => guest::run_program(&args),
-        Command::Run(args) => guest::run_bundle(&args),
+        Command::Run(args) => run::run(&args, global),
+        Command::Create(args) => create::create(&args, global),
+        Command::Start(args) => start::start(&args, global),
+        Command::State(args) => state::state(&args, global),
+        Command::Kill(args) => kill::kill(&args, global),
+        Command::Delete(args) => delete::delete(&args, global),
+        Command::Exec(args) => exec::exec(&args, global),
+        Command::List(args) => state::list(&args, global),
+        Command::Ps(args) => ps::ps(&args, global),
         Command::Syscalls(args) => syscalls::list(&args),
         Command::Doctor => doctor::report(),
+        Command::Supervise(args) => supervise::supervise(&args),
+        Command::Await(args) => supervise::wait(&args),
     }
 }
 

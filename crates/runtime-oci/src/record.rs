@@ -91,6 +91,9 @@ pub struct Record {
     /// What config.json said when the container was created.
     #[serde(default)]
     pub spec: ContainerSpec,
+    /// Nobody means to delete it: it goes with its end (`run` in the foreground).
+    #[serde(default)]
+    pub transient: bool,
     /// 0 to 255; 128 and the signal's number where one killed it.
     pub exit_status: Option<u8>,
 }
@@ -110,6 +113,7 @@ impl Record {
             sandbox: PathBuf::new(),
             cgroup: None,
             spec: ContainerSpec::default(),
+            transient: false,
             exit_status: None,
         }
     }

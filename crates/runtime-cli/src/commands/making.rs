@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use runtime_oci::cgroup::{Cgroup, CgroupRequest, Driver};
 use runtime_oci::hooks::{self, HookKind};
-use runtime_oci::{ContainerSpec, Entry, Record, Status};
+use runtime_oci::{ContainerSpec, Entry, Record, StateError, Status};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::args::{CreateArgs, Global, Rootless};
@@ -36,7 +36,7 @@ pub(super) fn load(args: &CreateArgs) -> Result<ContainerSpec> {
 /// all of it.
 pub(super) fn reserve(global: &Global, args: &CreateArgs, spec: ContainerSpec) -> Result<(Entry, Record)> {
     let bundle = args.bundle.canonicalize().with_context(|| format!("bundle {}", args.bundle.display()))?;
-    let entry = containers::store(global).create(&args.id)?;
+    let entry = take(global, &args.id)?;
     let mut record = Record::new(&args.id, bundle);
     record.sandbox = entry.path().to_path_buf();
     record.spec = spec;
@@ -47,6 +47,24 @@ pub(super) fn reserve(global: &Global, args: &CreateArgs, spec: ContainerSpec) -
             Err(error)
         }
     }
+}
+
+/// Takes the id. What a `run` in the foreground was killed over is nobody's, and removed first.
+fn take(global: &Global, id: &str) -> Result<Entry> {
+    let store = containers::store(global);
+    match store.create(id) {
+        Err(StateError::Exists(_)) => {}
+        other => return Ok(other?),
+    }
+    let entry = store.open(id)?;
+    let record = if entry.try_lock()? == Some(true) { entry.read()? } else { None };
+    if let Some(record) = record
+        && record.transient
+        && record.status_now() == Status::Stopped
+    {
+        containers::destroy(entry, Some(&record))?;
+    }
+    Ok(store.create(id)?)
 }
 
 fn place(global: &Global, entry: &Entry, record: &mut Record) -> Result<()> {

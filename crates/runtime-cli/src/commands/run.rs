@@ -27,6 +27,7 @@ pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<u8> {
     let (entry, mut record) = making::reserve(global, &args.create, spec)?;
     // Who sees the record from now on sees a container that is being made by somebody alive.
     record.supervisor = ProcessId::own();
+    record.transient = !args.keep;
     let ended = entry.write(&record).map_err(anyhow::Error::from).and_then(|()| {
         let trace = args.create.tracing.strace.as_deref().map(guest::trace_target).transpose()?;
         let control = control(args, global, &record)?;

@@ -58,13 +58,16 @@ pub struct Options<'a> {
     pub control: Option<Control<'a>>,
 }
 
+/// What is done between a container's making and its start; a failure ends it.
+pub type OnCreated<'a> = Box<dyn FnOnce(&Record) -> Result<(), String> + 'a>;
+
 /// A container's place among others.
 pub struct Control<'a> {
     pub listener: UnixListener,
     pub entry: Entry,
     pub record: Record,
     /// Called with the record when the container is made, before its program runs: hooks.
-    pub created: Box<dyn FnOnce(&Record) -> Result<(), String> + 'a>,
+    pub created: OnCreated<'a>,
 }
 
 /// Exit status when Palisade itself could not do what was asked (as timeout(1), env(1) and runc do).

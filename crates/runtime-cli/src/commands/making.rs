@@ -72,9 +72,9 @@ fn place(global: &Global, entry: &Entry, record: &mut Record) -> Result<()> {
     let resources = record.spec.resources.clone();
     let path = record.spec.cgroups_path.clone();
     let request = CgroupRequest { id: &record.id, path: path.as_deref(), driver, resources: &resources };
-    let made = Cgroup::plan(&request).and_then(|cgroup| {
+    let made = Cgroup::plan(&request).map(|cgroup| {
         record.cgroup = Some(cgroup.clone());
-        Ok(cgroup)
+        cgroup
     });
     // Written before anything is made, so that whoever removes the container knows all of it.
     entry.write(record)?;

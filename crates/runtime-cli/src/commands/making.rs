@@ -72,10 +72,7 @@ fn place(global: &Global, entry: &Entry, record: &mut Record) -> Result<()> {
     let resources = record.spec.resources.clone();
     let path = record.spec.cgroups_path.clone();
     let request = CgroupRequest { id: &record.id, path: path.as_deref(), driver, resources: &resources };
-    let made = Cgroup::plan(&request).map(|cgroup| {
-        record.cgroup = Some(cgroup.clone());
-        cgroup
-    });
+    let made = Cgroup::plan(&request).inspect(|cgroup| record.cgroup = Some(cgroup.clone()));
     // Written before anything is made, so that whoever removes the container knows all of it.
     entry.write(record)?;
     let made = made.and_then(|cgroup| cgroup.make(&resources));

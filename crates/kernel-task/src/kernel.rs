@@ -103,6 +103,8 @@ pub struct Kernel {
     pub logins: AtomicU32,
     /// What guests wrote to /proc/sys, by path, where it is kept without an effect: /proc knows which may be.
     pub sysctls: Mutex<BTreeMap<&'static str, String>>,
+    /// What the runtime limits the container to, as files of its cgroup show it: by name, where it is not the default.
+    pub cgroup_files: RwLock<BTreeMap<String, String>>,
     /// /proc/sys/kernel/random/boot_id, made when it is first read.
     pub boot_id: OnceLock<String>,
     /// Types of filesystems that guests may mount.
@@ -137,6 +139,7 @@ impl Kernel {
             mapped_files: MappedFiles::default(),
             logins: AtomicU32::new(0),
             sysctls: Mutex::default(),
+            cgroup_files: RwLock::default(),
             boot_id: OnceLock::new(),
             filesystems: OnceLock::new(),
             boot_ns,

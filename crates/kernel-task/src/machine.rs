@@ -30,18 +30,25 @@ impl Kernel {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// What the runtime limits the container's memory to: the machine that its guests see has no more.
+    #[must_use]
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.cgroup_files.read().get("memory.max")?.parse().ok()
+    }
+
     /// The machine now.
     #[must_use]
     pub fn machine_state(&self) -> MachineState {
         let memory = self.host_text(HostFile::Meminfo);
+        let most = self.memory_limit().unwrap_or(u64::MAX);
         let load = self.host_text(HostFile::Loadavg);
         let mut loads = load.split_ascii_whitespace().map(fixed_point);
         MachineState {
             // Rounded up, as kernel/sys.c do_sysinfo does; /proc/uptime counts from the same moment.
             uptime_s: self.timers.now_ns().saturating_sub(self.boot_ns).div_ceil(NSEC_PER_SEC),
             loads: std::array::from_fn(|_| loads.next().unwrap_or(0)),
-            total_bytes: meminfo(&memory, "MemTotal:"),
-            free_bytes: meminfo(&memory, "MemFree:"),
+            total_bytes: meminfo(&memory, "MemTotal:").min(most),
+            free_bytes: meminfo(&memory, "MemFree:").min(most),
             shared_bytes: meminfo(&memory, "Shmem:"),
             buffer_bytes: meminfo(&memory, "Buffers:"),
             swap_total_bytes: meminfo(&memory, "SwapTotal:"),

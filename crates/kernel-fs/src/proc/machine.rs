@@ -27,8 +27,33 @@ fn cpuinfo(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
 }
 
 fn meminfo(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    out.append(&mut host::machine_file(&proc.kernel, HostFile::Meminfo)?);
+    let mut host = host::machine_file(&proc.kernel, HostFile::Meminfo)?;
+    match proc.kernel.memory_limit() {
+        Some(limit) => limited(&host, limit, crate::sys::cgroup::memory_in_use(&proc.kernel), out),
+        None => out.append(&mut host),
+    }
     Ok(())
+}
+
+/// The lines of a machine that has no more memory than the container may use.
+fn limited(host: &[u8], limit: u64, used: u64, out: &mut Vec<u8>) {
+    let left = limit.saturating_sub(used) / 1024;
+    for line in host::lines(host) {
+        let mut words = host::words(line);
+        let (name, value) = (words.next().unwrap_or_default(), words.next().and_then(host::number));
+        let most = match name {
+            b"MemTotal:" => limit / 1024,
+            b"MemFree:" | b"MemAvailable:" => left,
+            _ => u64::MAX,
+        };
+        match value.filter(|&value| value > most) {
+            Some(_) => text!(out, "{:<16}{most:>8} kB\n", String::from_utf8_lossy(name)),
+            None => {
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+        }
+    }
 }
 
 fn vmstat(proc: &Proc, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {

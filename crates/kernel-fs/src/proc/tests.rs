@@ -252,6 +252,15 @@ fn descriptors_are_links_to_their_files() {
 }
 
 #[test]
+fn memory_limit_is_the_machines() {
+    let bed = bed();
+    bed.fake.set_host(HostFile::Meminfo, b"MemTotal: 9 kB\nSwapTotal: 5 kB\n");
+    bed.task.kernel().cgroup_files.write().insert("memory.max".to_owned(), "1024".to_owned());
+    let text = read(&bed.task, "/proc/meminfo");
+    assert_eq!(text.as_deref(), Ok("MemTotal:              1 kB\nSwapTotal: 5 kB\n"));
+}
+
+#[test]
 fn a_file_is_made_anew_at_its_start_only() {
     let bed = bed();
     bed.fake.set_host(HostFile::Meminfo, b"MemTotal: 1 kB\n");

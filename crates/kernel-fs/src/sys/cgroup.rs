@@ -1,7 +1,7 @@
 //! A cgroup2 filesystem with the root of a cgroup namespace and nothing below it (cgroups(7)): what JVMs
 //! and Go programs read to learn their limits. Read-only.
 //!
-//! [`files`] are those that never change, beside the limits; [`usage`] adds up what the processes use.
+//! [`files`] are the limits (`Kernel::cgroup_files`) and those that never change; [`usage`] adds up what the processes use.
 
 mod files;
 mod usage;
@@ -15,20 +15,10 @@ use kernel_vfs::inode::{Inode, SuperBlock};
 
 use super::instance;
 use crate::pseudo::TreeBuilder;
+pub(crate) use usage::memory_in_use;
 
 /// CGROUP2_SUPER_MAGIC (include/uapi/linux/magic.h).
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-
-/// The limits that a container shows. `None` is "max".
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CgroupLimits {
-    /// memory.max, bytes.
-    pub memory_bytes: Option<u64>,
-    /// cpu.max: microseconds of a period of 100 ms.
-    pub cpu_quota_us: Option<u64>,
-    /// pids.max.
-    pub pids: Option<u64>,
-}
 
 /// A cgroup2 instance.
 pub struct CgroupFs {
@@ -40,9 +30,9 @@ impl CgroupFs {
     /// The cgroup of a container.
     #[must_use]
     #[expect(clippy::new_ret_no_self, reason = "a filesystem is only used through its trait")]
-    pub fn new(kernel: &Arc<Kernel>, limits: CgroupLimits) -> Arc<dyn SuperBlock> {
+    pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn SuperBlock> {
         let mut tree = TreeBuilder::new();
-        files::add(&mut tree, kernel, limits);
+        files::add(&mut tree, kernel);
         usage::add(&mut tree, kernel);
         let instance = instance(kernel);
         Arc::new(Self { dev: instance.dev, root: Arc::new(tree.build(&instance)) })

@@ -11,7 +11,7 @@ use platform_api::fake::FakePlatform;
 use platform_api::{HostFile, Platform};
 
 use super::SysFs;
-use super::cgroup::{CgroupFs, CgroupLimits};
+use super::cgroup::CgroupFs;
 use crate::fs_test::Rig;
 use crate::io_test::FakeCaller;
 
@@ -54,8 +54,8 @@ fn processors_and_memory_are_the_hosts() {
 #[test]
 fn limits_of_a_cgroup_are_shown() {
     let (_fake, kernel) = kernel();
-    let limits = CgroupLimits { memory_bytes: Some(1 << 20), ..CgroupLimits::default() };
-    let rig = rig(&CgroupFs::new(&kernel, limits));
+    kernel.cgroup_files.write().insert("memory.max".to_owned(), (1 << 20).to_string());
+    let rig = rig(&CgroupFs::new(&kernel));
     assert_eq!(read(&rig, "/memory.max"), "1048576\n");
     assert_eq!(read(&rig, "/cpu.max"), "max 100000\n");
     assert_eq!(read(&rig, "/cgroup.procs"), "");

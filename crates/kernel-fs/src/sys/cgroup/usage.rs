@@ -95,9 +95,14 @@ fn memory(kernel: &Arc<Kernel>) -> (u64, u64) {
     (anon, file)
 }
 
-fn memory_current(kernel: &Arc<Kernel>, out: &mut Vec<u8>) {
+/// Bytes of memory that the processes use.
+pub(crate) fn memory_in_use(kernel: &Arc<Kernel>) -> u64 {
     let (anon, file) = memory(kernel);
-    text!(out, "{}\n", anon.saturating_add(file));
+    anon.saturating_add(file)
+}
+
+fn memory_current(kernel: &Arc<Kernel>, out: &mut Vec<u8>) {
+    text!(out, "{}\n", memory_in_use(kernel));
 }
 
 fn memory_stat(kernel: &Arc<Kernel>, out: &mut Vec<u8>) {

@@ -11,7 +11,7 @@ use kernel_task::kernel::{ContainerEvents, ExitStatus};
 use kernel_task::signal_actions::SignalPage;
 use platform_api::SignalTarget;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, Outcome};
 
 fn unknown(_: Errno) -> Errno {
     Errno::ENOSYS
@@ -47,18 +47,22 @@ pub(crate) fn sys_loader_done(
     arg3: u64,
     arg4: u64,
     arg5: u64,
-) -> SysResult<()> {
+) -> SysResult<Outcome> {
     if u64::from(outcome.cast_unsigned()) == OUTCOME_OK {
         let _vdso = arg2;
         let layout = ImageLayout { stack_pointer: arg1, exe_bias: arg3, arg_start: arg4, arg_end: arg5 };
-        return cx.finish_image(layout).map_err(unknown);
+        cx.finish_image(layout).map_err(unknown)?;
+        return match cx.process.take_start_filter() {
+            Some(filter) => crate::process::seccomp::install_at_start(cx, filter),
+            None => Ok(Outcome::Value(0)),
+        };
     }
     if !cx.process.is_loading() {
         return Err(Errno::ENOSYS);
     }
     tracing::info!(pid = cx.process.pid, step = outcome, errno = arg1, index = arg2, "image failed to load");
     // Past the point of no return: Linux v6.12 fs/exec.c:bprm_execve kills as well.
-    cx.kernel().platform.send_signal(SignalTarget::Process(cx.process.tgid), Signal::SIGKILL)
+    cx.kernel().platform.send_signal(SignalTarget::Process(cx.process.tgid), Signal::SIGKILL).map(Into::into)
 }
 
 /// INIT_EVENT: what happened to the main child of an init.

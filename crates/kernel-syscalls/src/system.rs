@@ -32,10 +32,17 @@ pub(crate) fn sys_uname(cx: &Cx, buf: UserRef<Utsname>) -> SysResult<()> {
         nodename: name(&uts.hostname),
         release: name(RELEASE.as_bytes()),
         version: name(VERSION.as_bytes()),
-        machine: name(b"x86_64"),
+        machine: name(machine(cx.process.personality.load(Ordering::Relaxed))),
         domainname: name(&uts.domainname),
     };
     cx.mem().write(buf, &names)
+}
+
+/// What uname(2) calls the machine (override_architecture, COMPAT_UTS_MACHINE).
+fn machine(persona: u32) -> &'static [u8] {
+    const PER_MASK: u32 = 0xff;
+    const PER_LINUX32: u32 = 8;
+    if persona & PER_MASK == PER_LINUX32 { b"i686" } else { b"x86_64" }
 }
 
 fn new_name(cx: &Cx, addr: u64, len: i32) -> SysResult<Vec<u8>> {

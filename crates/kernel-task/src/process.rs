@@ -20,7 +20,7 @@ use crate::kernel::Kernel;
 use crate::limits::Limits;
 use crate::namespaces::{Changed, Namespaces};
 use crate::posix_timer::PosixTimers;
-use crate::seccomp::Mode;
+use crate::seccomp::{Filter, Mode};
 use crate::settings::Settings;
 use crate::shareable::Shareable;
 use crate::signal_actions::SignalActions;
@@ -45,6 +45,8 @@ pub struct Process {
     /// Those of threads that have made no call yet.
     pub(crate) newborn_credentials: RwLock<Arc<Credentials>>,
     pub(crate) newborn_seccomp: Mutex<Mode>,
+    /// What the runtime wants its first image to run under.
+    pub(crate) start_filter: Mutex<Option<Arc<Filter>>>,
     /// Resource limits.
     pub limits: Limits,
     /// The running program.
@@ -86,7 +88,7 @@ pub struct Process {
     pub did_exec: AtomicBool,
     /// PR_SET_DUMPABLE.
     pub dumpable: AtomicU32,
-    /// personality(2): kept, without effect.
+    /// personality(2): kept; PER_LINUX32 changes what uname(2) says.
     pub personality: AtomicU32,
     /// What /proc takes.
     pub settings: Settings,
@@ -121,6 +123,7 @@ impl Process {
             fs: from.fs,
             namespaces: RwLock::new(namespaces),
             newborn_seccomp: Mutex::new(from.seccomp),
+            start_filter: Mutex::default(),
             newborn_credentials: RwLock::new(Arc::clone(&from.credentials)),
             credentials: Arc::new(RwLock::new(from.credentials)),
             limits: from.limits,

@@ -3,6 +3,8 @@
 //! A filter is checked here and then installed by the thread itself on the host, translated, from memory that it is
 //! made to map for that moment. Listeners are refused as in a process that has one already: EBUSY.
 
+use std::sync::Arc;
+
 use abi_linux::raw::general::{
     __NR_mmap, __NR_munmap, __NR_seccomp, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
 };
@@ -149,6 +151,17 @@ fn install(cx: &Cx, mode: Mode, code: Vec<SockFilter>, flags: u32) -> SysResult<
         tracing::debug!(tid = cx.tid, %error, "cannot install a filter");
     }
     Ok(Outcome::Answered)
+}
+
+/// Gives a process the filter that its runtime wants, while it makes the loader's last call. It does not run without.
+pub(crate) fn install_at_start(cx: &Cx, filter: Arc<Filter>) -> SysResult<Outcome> {
+    let code = filter.for_host()?;
+    let outcome = install(cx, Mode::Filter(filter), code, 0);
+    if !matches!(cx.seccomp(), Mode::Filter(_)) {
+        tracing::warn!(pid = cx.process.pid, "the filter of linux.seccomp could not be installed");
+        cx.kernel().platform.send_signal(SignalTarget::Process(cx.process.tgid), Signal::SIGKILL)?;
+    }
+    outcome
 }
 
 fn data(cx: &Cx, nr: u32, args: [u64; 6]) -> CallData {

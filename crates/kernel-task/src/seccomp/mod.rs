@@ -19,6 +19,7 @@ use abi_linux::seccomp::{SECCOMP_RET_ACTION_FULL, SECCOMP_RET_ALLOW, SECCOMP_RET
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Credentials;
 
+use crate::process::Process;
 use crate::task::Task;
 use program::{CallData, Program};
 
@@ -147,6 +148,19 @@ pub fn strict_for_host(native: &[u32]) -> Vec<SockFilter> {
 /// mode1_syscalls.
 fn is_strict_call(nr: i32) -> bool {
     [__NR_read, __NR_write, __NR_exit, __NR_rt_sigreturn].contains(&nr.cast_unsigned())
+}
+
+impl Process {
+    /// Its first image gets a filter right before its own code runs.
+    pub fn filter_at_start(&self, filter: Arc<Filter>) {
+        *self.start_filter.lock() = Some(filter);
+    }
+
+    /// The filter that is to be installed now that an image is complete.
+    #[must_use]
+    pub fn take_start_filter(&self) -> Option<Arc<Filter>> {
+        self.start_filter.lock().take()
+    }
 }
 
 impl Task {

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod namespace;
 pub mod pidfd;
 pub mod ptrace;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 

@@ -7,6 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use runtime_oci::LinuxResources;
+
 use crate::frame;
 use crate::message::{Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State};
 
@@ -127,6 +129,12 @@ impl Client {
             Reply::State(state) => Ok(state),
             _ => Err(CallError::Unexpected),
         }
+    }
+
+    /// Tells of a container's changed limits, all of them.
+    pub fn update(&self, id: &str, resources: &LinuxResources) -> Result<(), CallError> {
+        let resources = Box::new(resources.clone());
+        self.done(&Request::Update { id: id.to_owned(), resources })
     }
 
     /// The host ids of a container's processes.

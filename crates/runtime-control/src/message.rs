@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use runtime_oci::cgroup::Cgroup;
-use runtime_oci::{ContainerSpec, ProcessSpec};
+use runtime_oci::{ContainerSpec, LinuxResources, ProcessSpec};
 use serde::{Deserialize, Serialize};
 
 /// What a client asks for.
@@ -31,6 +31,8 @@ pub enum Request {
     Resize { id: String, exec_id: Option<String>, size: WindowSize },
     /// [`Reply::State`].
     State { id: String, exec_id: Option<String> },
+    /// The container has other limits now, and shows them; its cgroup holds them already. [`Reply::Done`].
+    Update { id: String, resources: Box<LinuxResources> },
     /// The container's processes by their host ids. [`Reply::Pids`].
     Pids { id: String },
     /// Answered by [`Reply::Exited`] when the process has ended, at once if it has. The last request of a

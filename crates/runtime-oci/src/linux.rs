@@ -9,7 +9,7 @@ use oci_spec::runtime::{
 };
 
 use crate::bundle::{BundleError, invalid};
-use crate::spec::{ContainerSpec, DeviceSpec, IdMapping, NamespaceSpec, Propagation};
+use crate::spec::{ContainerSpec, DeviceSpec, IdMapping, NamespaceSpec, Propagation, Recursion};
 
 /// Character devices that exist in a container (mem(4), tty(4)): all that they do happens inside.
 const DEVICES: [(u32, u32); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
@@ -29,11 +29,13 @@ pub(crate) fn convert(linux: &Linux, spec: &mut ContainerSpec) -> Result<(), Bun
     spec.sysctl = sysctl(linux)?;
     spec.uid_mappings = mappings(linux.uid_mappings(), "linux.uidMappings")?;
     spec.gid_mappings = mappings(linux.gid_mappings(), "linux.gidMappings")?;
-    if spec.uid_mappings.is_empty() != spec.gid_mappings.is_empty() {
-        return Err(invalid(
-            "linux.uidMappings",
-            "needs linux.gidMappings, and that this; give both or none",
-        ));
+    for (field, list) in
+        [("linux.uidMappings", &spec.uid_mappings), ("linux.gidMappings", &spec.gid_mappings)]
+    {
+        // What maps each id to itself changes nothing.
+        if list.iter().any(|mapping| mapping.container_id != mapping.host_id) {
+            return Err(invalid(field, "not supported; leave it out: ids inside give no right outside"));
+        }
     }
     spec.masked_paths = absolute_paths("linux.maskedPaths", linux.masked_paths())?;
     spec.readonly_paths = absolute_paths("linux.readonlyPaths", linux.readonly_paths())?;
@@ -92,8 +94,9 @@ fn namespaces(list: &[LinuxNamespace], is_in_pod: bool) -> Result<Vec<NamespaceS
         }
         if let Some(path) = &path {
             check_join(kind, path, is_in_pod)?;
-        } else if kind == "time" {
-            return Err(invalid(FIELD, "a time namespace of its own is not supported; leave it out"));
+        } else if matches!(kind, "user" | "time") {
+            let problem = format!("a {kind} namespace of its own is not supported; leave it out");
+            return Err(invalid(FIELD, problem));
         }
         all.push(NamespaceSpec { kind: kind.to_owned(), path });
     }
@@ -206,16 +209,29 @@ fn mappings(list: &Option<Vec<LinuxIdMapping>>, field: &'static str) -> Result<V
     list.iter().flatten().map(convert).collect()
 }
 
-fn propagation(name: &str) -> Result<Propagation, BundleError> {
-    Ok(match name {
-        "" | "private" | "rprivate" => Propagation::Private,
-        "slave" | "rslave" => Propagation::Slave,
-        "shared" | "rshared" => Propagation::Shared,
-        "unbindable" | "runbindable" => Propagation::Unbindable,
-        other => {
-            let problem = format!("{other:?} is none of private, slave, shared and unbindable");
-            return Err(invalid("linux.rootfsPropagation", problem));
-        }
+/// The word of mount(8) for a propagation.
+pub(crate) fn propagation_of(word: &str) -> Option<(Propagation, Recursion)> {
+    let (word, recursion) = match word.strip_prefix('r') {
+        Some(rest) => (rest, Recursion::All),
+        None => (word, Recursion::One),
+    };
+    let propagation = match word {
+        "private" => Propagation::Private,
+        "slave" => Propagation::Slave,
+        "shared" => Propagation::Shared,
+        "unbindable" => Propagation::Unbindable,
+        _ => return None,
+    };
+    Some((propagation, recursion))
+}
+
+fn propagation(name: &str) -> Result<(Propagation, Recursion), BundleError> {
+    if name.is_empty() {
+        return Ok((Propagation::Private, Recursion::One));
+    }
+    propagation_of(name).ok_or_else(|| {
+        let problem = format!("{name:?} is none of private, slave, shared and unbindable");
+        invalid("linux.rootfsPropagation", problem)
     })
 }
 
@@ -278,14 +294,15 @@ mod tests {
 
     #[test]
     fn maps_are_ranges() {
-        let map = |size: u64| {
+        let map = |size: u64, host: u32| {
             converted(|linux| {
-                let one = json!([{ "containerID": 0, "hostID": 100_000, "size": size }]);
+                let one = json!([{ "containerID": 0, "hostID": host, "size": size }]);
                 linux["uidMappings"] = one.clone();
                 linux["gidMappings"] = one;
             })
         };
-        assert_eq!(map(65536).unwrap().uid_mappings[0].host_id, 100_000);
-        assert!(map(0).is_err() && map(0xffff_ffff).is_err());
+        assert_eq!(map(65536, 0).unwrap().uid_mappings[0].size, 65536);
+        assert!(map(0, 0).is_err() && map(0xffff_ffff, 7).is_err());
+        assert!(map(65536, 100_000).unwrap_err().contains("linux.uidMappings: not supported"));
     }
 }

@@ -6,19 +6,16 @@ use std::path::Path;
 use oci_spec::runtime::Mount;
 
 use crate::bundle::{BundleError, invalid};
+use crate::linux::propagation_of;
 use crate::spec::{MountKind, MountSpec};
 
-/// Options that ask for what holds anyway: times are kept in memory or by the host, nobody else sees mounts
-/// come and go, and a bind always shows what is mounted below it.
+/// Options that ask for what holds anyway: times are kept in memory or by the host, and a bind always shows what is
+/// mounted below it.
 const IMPLIED: &[&str] = &[
     "async",
     "atime",
     "bind",
-    "rbind",
     "defaults",
-    "dev",
-    "diratime",
-    "exec",
     "loud",
     "newinstance",
     "noiversion",
@@ -26,58 +23,76 @@ const IMPLIED: &[&str] = &[
     "nomand",
     "norelatime",
     "nostrictatime",
-    "private",
-    "rprivate",
-    "rslave",
-    "runbindable",
-    "rw",
-    "silent",
-    "slave",
-    "strictatime",
-    "relatime",
-    "suid",
-    "symfollow",
-    "unbindable",
-    "rrw",
-    "rsuid",
-    "rdev",
-    "rexec",
-    "rsymfollow",
+    "rbind",
     "ratime",
-    "rdiratime",
-    "rrelatime",
-    "rstrictatime",
-    "nodiratime",
-    "rnodiratime",
+    "rnorelatime",
+    "rnostrictatime",
+    "silent",
+];
+
+/// All options of a mount that are honoured, beside a filesystem's own: for `features`.
+pub(crate) fn known_options() -> Vec<String> {
+    let flags = FLAGS.iter().flat_map(|(word, ..)| [(*word).to_owned(), format!("r{word}")]);
+    let spread = ["private", "shared", "slave", "unbindable"];
+    let spread = spread.into_iter().flat_map(|word| [word.to_owned(), format!("r{word}")]);
+    let mut all: Vec<String> = IMPLIED.iter().map(ToString::to_string).chain(flags).chain(spread).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Changes a flag of a mount.
+type Change = fn(&mut MountSpec);
+
+/// Options that are flags; each has a recursive form with an "r" before it, which says the same here: one instance
+/// stands behind a mount and what lies below.
+const FLAGS: &[(&str, Change)] = &[
+    ("ro", |mount| mount.readonly = true),
+    ("rw", |mount| mount.readonly = false),
+    ("nosuid", |mount| mount.nosuid = true),
+    ("suid", |mount| mount.nosuid = false),
+    ("nodev", |mount| mount.nodev = true),
+    ("dev", |mount| mount.nodev = false),
+    ("noexec", |mount| mount.noexec = true),
+    ("exec", |mount| mount.noexec = false),
+    ("nosymfollow", |mount| mount.nosymfollow = true),
+    ("symfollow", |mount| mount.nosymfollow = false),
+    ("nodiratime", |mount| mount.nodiratime = true),
+    ("diratime", |mount| mount.nodiratime = false),
+    ("noatime", |mount| (mount.noatime, mount.strictatime) = (true, false)),
+    ("relatime", |mount| (mount.noatime, mount.strictatime) = (false, false)),
+    ("strictatime", |mount| (mount.noatime, mount.strictatime) = (false, true)),
 ];
 
 pub(crate) fn convert_mount(bundle: &Path, mount: &Mount) -> Result<MountSpec, BundleError> {
     let destination = mount.destination();
-    if !destination.is_absolute() {
+    let bytes = destination.as_os_str().as_bytes();
+    // Before runtime-spec 1.0 they were relative to the root; runc takes them still.
+    if !destination.is_absolute() || bytes.contains(&0) {
         return Err(invalid(
             "mounts.destination",
             format!("{} is not an absolute path", destination.display()),
         ));
     }
-    let mut spec = MountSpec::new(kind(bundle, mount)?, destination.as_os_str().as_bytes());
+    if [mount.uid_mappings(), mount.gid_mappings()].into_iter().flatten().any(|list| !list.is_empty()) {
+        let problem =
+            format!("{}: a mount with mapped ids is not supported; leave it out", destination.display());
+        return Err(invalid("mounts.uidMappings", problem));
+    }
+    let mut spec = MountSpec::new(kind(bundle, mount)?, bytes);
     spec.source = mount.source().iter().flat_map(|source| source.as_os_str().as_bytes()).copied().collect();
     for option in mount.options().iter().flatten() {
-        match option.as_str() {
-            "ro" | "rro" => spec.readonly = true,
-            "nosuid" | "rnosuid" => spec.nosuid = true,
-            "nodev" | "rnodev" => spec.nodev = true,
-            "noexec" | "rnoexec" => spec.noexec = true,
-            "noatime" | "rnoatime" => spec.noatime = true,
-            "nosymfollow" | "rnosymfollow" => spec.nosymfollow = true,
-            // Undone by what comes later in the list.
-            "rw" | "rrw" => spec.readonly = false,
-            option if IMPLIED.contains(&option) => {}
-            option if takes(&spec.kind, option) => spec.data.push(option.to_owned()),
-            option => {
-                let problem =
-                    format!("{}: option {option:?} is not supported; leave it out", destination.display());
-                return Err(invalid("mounts.options", problem));
-            }
+        let known = |word: &str| FLAGS.iter().find(|(flag, _)| *flag == word);
+        if let Some((_, change)) = known(option).or_else(|| option.strip_prefix('r').and_then(known)) {
+            change(&mut spec);
+        } else if let Some(propagation) = propagation_of(option) {
+            spec.propagation.push(propagation);
+        } else if takes(&spec.kind, option) {
+            spec.data.push(option.clone());
+        } else if !IMPLIED.contains(&option.as_str()) {
+            let problem =
+                format!("{}: option {option:?} is not supported; leave it out", destination.display());
+            return Err(invalid("mounts.options", problem));
         }
     }
     Ok(spec)
@@ -121,7 +136,7 @@ fn takes(kind: &MountKind, option: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{IMPLIED, convert_mount};
+    use super::convert_mount;
     use crate::spec::MountKind;
     use oci_spec::runtime::Mount;
     use serde_json::json;
@@ -137,14 +152,24 @@ mod tests {
         let spec = convert_mount(Path::new("/b"), &mount("tmpfs", &["ro", "nosuid", "size=1k"])).unwrap();
         assert!(spec.readonly && spec.nosuid && !spec.nodev && !spec.noexec);
         assert_eq!(spec.data, ["size=1k"]);
-        assert!(convert_mount(Path::new("/b"), &mount("tmpfs", IMPLIED)).is_ok());
+        let all = super::known_options();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let spec = convert_mount(Path::new("/b"), &mount("tmpfs", &all)).unwrap();
+        assert_eq!(spec.propagation.len(), 8);
+        let spec = convert_mount(Path::new("/b"), &mount("tmpfs", &["ro", "noatime", "rw", "rstrictatime"]));
+        assert!(spec.is_ok_and(|spec| !spec.readonly && !spec.noatime && spec.strictatime));
     }
 
     #[test]
     fn unknown_options_are_refused_by_name() {
-        for (kind, option) in
-            [("tmpfs", "nonsense"), ("tmpfs", "colour=red"), ("proc", "hidepid=2"), ("tmpfs", "shared")]
-        {
+        for (kind, option) in [
+            ("tmpfs", "nonsense"),
+            ("tmpfs", "colour=red"),
+            ("proc", "hidepid=2"),
+            ("tmpfs", "sync"),
+            ("bind", "idmap"),
+            ("tmpfs", "rcolour"),
+        ] {
             let error = convert_mount(Path::new("/b"), &mount(kind, &[option])).unwrap_err().to_string();
             assert!(error.contains(option) && error.contains("/x"), "{error}");
         }

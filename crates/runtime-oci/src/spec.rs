@@ -36,7 +36,11 @@ pub struct MountSpec {
     pub nodev: bool,
     pub noexec: bool,
     pub noatime: bool,
+    pub nodiratime: bool,
+    pub strictatime: bool,
     pub nosymfollow: bool,
+    /// Changes of propagation, one after the other: of this mount, or of all below it, too.
+    pub propagation: Vec<(Propagation, Recursion)>,
     /// Options of the filesystem itself, such as `size=64k`.
     pub data: Vec<String>,
 }
@@ -54,7 +58,10 @@ impl MountSpec {
             nodev: false,
             noexec: false,
             noatime: false,
+            nodiratime: false,
+            strictatime: false,
             nosymfollow: false,
+            propagation: Vec::new(),
             data: Vec::new(),
         }
     }
@@ -100,6 +107,14 @@ pub enum Propagation {
     Unbindable,
 }
 
+/// How far a change reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recursion {
+    #[default]
+    One,
+    All,
+}
+
 /// A container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ContainerSpec {
@@ -109,8 +124,8 @@ pub struct ContainerSpec {
     pub readonly: bool,
     /// Whether what is written to `/` stays in memory instead of reaching `rootfs`.
     pub overlay: bool,
-    /// Of `/`, and whether of all mounts below it, too.
-    pub root_propagation: Propagation,
+    /// Of `/`, when all is mounted.
+    pub root_propagation: (Propagation, Recursion),
     pub mounts: Vec<MountSpec>,
     /// Made in /dev, over those that are always there.
     pub devices: Vec<DeviceSpec>,

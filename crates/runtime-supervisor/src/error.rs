@@ -68,6 +68,33 @@ pub enum Error {
         "process.rlimits: RLIMIT number {resource}: {errno}; the soft limit must not exceed the hard one, nor that the host's"
     )]
     Rlimit { resource: u32, errno: Errno },
+    #[error(transparent)]
+    Bundle(runtime_oci::BundleError),
+    #[error("config.json: {field}: the host refuses {wanted}: {errno}{}", setting_remedy(.field, *.errno))]
+    Setting { field: &'static str, wanted: String, errno: Errno },
+    #[error("config.json: linux.sysctl: {name} = {value:?}: {errno}{}", sysctl_remedy(*.errno))]
+    Sysctl { name: String, value: String, errno: Errno },
+    #[error("config.json: linux.devices: {path}: {errno}; leave it out, or choose a path that is free")]
+    Device { path: String, errno: Errno },
+}
+
+fn setting_remedy(field: &str, errno: Errno) -> &'static str {
+    match (field, errno) {
+        ("process.oomScoreAdj", Errno::EACCES | Errno::EPERM) => {
+            "; a lower score than the caller's takes CAP_SYS_RESOURCE: run palisade with it, or leave it out"
+        }
+        (_, Errno::EPERM) => "; run palisade as root with CAP_SYS_NICE, or leave it out",
+        (_, Errno::EINVAL) => "; choose a value that the host's kernel knows and has CPUs for",
+        _ => "; leave it out",
+    }
+}
+
+fn sysctl_remedy(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => "; a container has no such sysctl: leave it out",
+        Errno::EACCES | Errno::EPERM => "; it can only be read: leave it out",
+        _ => "; choose a value that it takes",
+    }
 }
 
 /// Whether a program that can't be run exists.
@@ -114,7 +141,14 @@ impl Error {
             Self::WrongState(_) => Kind::WrongState,
             Self::Program { found: Found::No, .. } => Kind::NoProgram,
             Self::Program { found: Found::Yes, .. } => Kind::BadProgram,
-            Self::NoSignal(_) | Self::NulByte(_) | Self::Cwd { .. } | Self::Rlimit { .. } => Kind::Invalid,
+            Self::NoSignal(_)
+            | Self::NulByte(_)
+            | Self::Cwd { .. }
+            | Self::Rlimit { .. }
+            | Self::Bundle(_)
+            | Self::Setting { .. }
+            | Self::Sysctl { .. }
+            | Self::Device { .. } => Kind::Invalid,
             _ => Kind::Failed,
         };
         Refusal { kind, message: self.to_string() }

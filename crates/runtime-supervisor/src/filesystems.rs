@@ -12,7 +12,7 @@ use kernel_fs::overlay::OverlayFs;
 use kernel_fs::proc::ProcFs;
 use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
 use kernel_fs::sys::SysFs;
-use kernel_fs::sys::cgroup::{CgroupFs, CgroupLimits};
+use kernel_fs::sys::cgroup::CgroupFs;
 use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
 use kernel_fs::tty::Terminals;
 use kernel_task::Kernel;
@@ -186,7 +186,7 @@ impl FileSystemType for Type {
                 ProcFs::new(&parts.kernel()?, options)
             }
             Kind::Sysfs => SysFs::new(&parts.kernel()?),
-            Kind::Cgroup2 => CgroupFs::new(&parts.kernel()?, CgroupLimits::default()),
+            Kind::Cgroup2 => CgroupFs::new(&parts.kernel()?),
             Kind::Mqueue => parts.tmpfs(&Request { options: &[], ..*request }, "mqueue")?,
             Kind::Overlay => overlay(&parts.platform()?, request)?,
         })

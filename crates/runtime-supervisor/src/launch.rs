@@ -17,7 +17,7 @@ use runtime_oci::ContainerSpec;
 use crate::error::{Error, Found, shown};
 use crate::registry::Tree;
 use crate::stdio::Streams;
-use crate::{credentials, registry, stdio};
+use crate::{credentials, registry, settings, stdio};
 
 /// Where programs are looked for when the environment has no PATH (execvp(3), confstr _CS_PATH and sbin).
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -80,6 +80,7 @@ fn furnish(
     process: &Process,
 ) -> Result<Option<Arc<PtyMaster>>, Error> {
     let task = process.any_task().ok_or(Error::Platform(Errno::ESRCH))?;
+    settings::apply(spec, process)?;
     let terminal = stdio::install(streams, tree, &task)?;
     enter_cwd(spec, &task)?;
     prepare_program(spec, &task)?;

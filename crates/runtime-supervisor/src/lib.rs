@@ -19,11 +19,13 @@ mod mount_points;
 mod owner;
 mod registry;
 mod server;
+mod settings;
 mod start_hooks;
 mod stdio;
 mod supervisor;
 mod terminal;
 mod trace;
+mod tuning;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;

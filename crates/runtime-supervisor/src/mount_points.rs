@@ -48,12 +48,23 @@ impl MountPoints {
             Err(Errno::ENOENT) => {}
             found => return found,
         }
+        self.make_parents(path, who)?;
+        self.make(path, kind, who)?;
+        find(&self.namespace, path, who)
+    }
+
+    /// Makes the directories that lead to `path`, where they are missing.
+    pub(crate) fn make_parents(&mut self, path: &[u8], who: &dyn Caller) -> SysResult<()> {
         let slashes = path.iter().enumerate().filter(|&(at, &b)| b == b'/' && at > 0).map(|(at, _)| at);
         for end in slashes {
             self.make(path.get(..end).unwrap_or_default(), FileKind::Directory, who)?;
         }
-        self.make(path, kind, who)?;
-        find(&self.namespace, path, who)
+        Ok(())
+    }
+
+    /// Lends a walk through the tree as `who`.
+    pub(crate) fn with_walk<T>(&self, who: &dyn Caller, body: impl FnOnce(&WalkContext<'_>) -> T) -> T {
+        with_walk(&self.namespace, who, body)
     }
 
     fn make(&mut self, path: &[u8], kind: FileKind, who: &dyn Caller) -> SysResult<()> {

@@ -18,19 +18,21 @@ use kernel_fs::overlay::OverlayFs;
 use kernel_fs::proc::ProcFs;
 use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
 use kernel_fs::sys::SysFs;
-use kernel_fs::sys::cgroup::{CgroupFs, CgroupLimits};
+use kernel_fs::sys::cgroup::CgroupFs;
 use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
 use kernel_fs::tty::{SessionSignals, Terminals};
 use kernel_task::Kernel;
 use kernel_vfs::device::DeviceRegistry;
 use kernel_vfs::inode::SuperBlock;
-use kernel_vfs::mount::{Mount, MountFlags, MountNamespace};
+use kernel_vfs::mount::{Depth, Mount, MountFlags, MountNamespace, Propagation};
+use kernel_vfs::path::Path;
 use platform_api::{Clock, HostTid};
-use runtime_oci::{ContainerSpec, MountKind, MountSpec};
+use runtime_oci::{ContainerSpec, MountKind, MountSpec, Recursion};
 
 use crate::error::{Error, shown};
 use crate::filesystems::{self, Parts};
 use crate::mount_points::MountPoints;
+use crate::tuning;
 
 /// A container's files and terminals.
 pub(crate) struct Tree {
@@ -62,15 +64,17 @@ impl SessionSignals for KernelSignals {
     }
 }
 
-/// The supervisor itself as one who walks paths while the tree is built: root, with no process.
-struct Builder<'a> {
-    kernel: &'a Kernel,
-    init: HostTid,
+/// The supervisor itself as one who walks paths: root, with no process while the tree is built.
+pub(crate) struct Builder<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) init: HostTid,
+    /// Whose namespaces count.
+    pub(crate) pid: i32,
 }
 
 impl Caller for Builder<'_> {
     fn pid(&self) -> i32 {
-        0
+        self.pid
     }
     fn tid(&self) -> i32 {
         0
@@ -126,9 +130,10 @@ pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -
         terminals: Arc::clone(&assembly.terminals),
         names: assembly.names.clone(),
     };
+    *kernel.cgroup_files.write() = runtime_oci::cgroup::files_shown(&spec.resources);
     // Once: a kernel has one tree.
     let _ = kernel.filesystems.set(filesystems::types(parts));
-    let builder = Builder { kernel, init };
+    let builder = Builder { kernel, init, pid: 0 };
     // A root that may not be written and lacks mount points gets them in a layer in memory.
     let (namespace, mount_points) = match assembly.mount_all(spec, spec.overlay, &builder) {
         Err(Error::Mount { errno: Errno::EROFS, .. }) if spec.readonly && !spec.overlay => {
@@ -171,6 +176,10 @@ impl Assembly<'_> {
             points.remove();
             return Err(error);
         }
+        let (propagation, recursion) = spec.root_propagation;
+        namespace
+            .set_propagation(&namespace.root(), linux_propagation(propagation), depth(recursion))
+            .map_err(Error::Platform)?;
         // Last, because mount points were made before.
         if spec.readonly {
             let root = namespace.root().mount;
@@ -189,6 +198,7 @@ impl Assembly<'_> {
         for mount in &spec.mounts {
             self.mount(mount, namespace, points, builder).map_err(|errno| mount_error(mount, errno))?;
         }
+        tuning::make_devices(spec, points, builder)?;
         let hidden = |path: &Vec<u8>| {
             let path = shown(path);
             move |errno| Error::Mount {
@@ -237,6 +247,12 @@ impl Assembly<'_> {
         Ok(tmpfs)
     }
 
+    fn proc(&self) -> Arc<dyn SuperBlock> {
+        let hooks = ContainerHooks { terminals: Arc::clone(&self.terminals), names: self.names.clone() };
+        let options = ProcOptions { hooks: Arc::new(hooks), ..ProcOptions::default() };
+        ProcFs::new(self.kernel, options)
+    }
+
     fn superblock(&self, mount: &MountSpec) -> SysResult<Arc<dyn SuperBlock>> {
         let data = mount.data.join(",");
         Ok(match &mount.kind {
@@ -248,16 +264,11 @@ impl Assembly<'_> {
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,
             MountKind::Tmpfs => self.tmpfs(&data, "tmpfs")?,
             MountKind::Mqueue => self.tmpfs("mode=1777", "mqueue")?,
-            MountKind::Cgroup => CgroupFs::new(self.kernel, CgroupLimits::default()),
+            MountKind::Cgroup => CgroupFs::new(self.kernel),
             MountKind::Devtmpfs => self.dev("mode=755", "devtmpfs")?,
             MountKind::Devpts => Arc::clone(&self.devpts) as Arc<dyn SuperBlock>,
             MountKind::Sysfs => SysFs::new(self.kernel),
-            MountKind::Proc => {
-                let hooks =
-                    ContainerHooks { terminals: Arc::clone(&self.terminals), names: self.names.clone() };
-                let options = ProcOptions { hooks: Arc::new(hooks), ..ProcOptions::default() };
-                ProcFs::new(self.kernel, options)
-            }
+            MountKind::Proc => self.proc(),
         })
     }
 
@@ -270,7 +281,28 @@ impl Assembly<'_> {
     ) -> SysResult<()> {
         let superblock = self.superblock(mount)?;
         let at = points.find_or_make(&mount.destination, superblock.root().kind(), builder)?;
-        namespace.mount(&superblock, &mount.source, flags_of(mount), &at).map(drop)
+        let mounted = namespace.mount(&superblock, &mount.source, flags_of(mount), &at)?;
+        for &(propagation, recursion) in &mount.propagation {
+            let at = Path { mount: Arc::clone(&mounted), dentry: Arc::clone(mounted.root()) };
+            namespace.set_propagation(&at, linux_propagation(propagation), depth(recursion))?;
+        }
+        Ok(())
+    }
+}
+
+fn linux_propagation(wanted: runtime_oci::Propagation) -> Propagation {
+    match wanted {
+        runtime_oci::Propagation::Shared => Propagation::Shared,
+        runtime_oci::Propagation::Slave => Propagation::Slave,
+        runtime_oci::Propagation::Private => Propagation::Private,
+        runtime_oci::Propagation::Unbindable => Propagation::Unbindable,
+    }
+}
+
+fn depth(recursion: Recursion) -> Depth {
+    match recursion {
+        Recursion::One => Depth::One,
+        Recursion::All => Depth::Recursive,
     }
 }
 
@@ -303,7 +335,8 @@ fn flags_of(mount: &MountSpec) -> MountFlags {
     flags.set(MountFlags::NOEXEC, mount.noexec);
     flags.set(MountFlags::NOATIME, mount.noatime);
     // What Linux mounts with unless told otherwise (fs/namespace.c path_mount).
-    flags.set(MountFlags::RELATIME, !mount.noatime);
+    flags.set(MountFlags::RELATIME, !mount.noatime && !mount.strictatime);
+    flags.set(MountFlags::NODIRATIME, mount.nodiratime);
     flags.set(MountFlags::NOSYMFOLLOW, mount.nosymfollow);
     flags
 }

@@ -116,6 +116,11 @@ impl Supervisor {
                 let life = self.find(&id)?.container.life(exec_id.as_deref())?;
                 Ok(Answer::Now(Reply::State(life.state()), None))
             }
+            Request::Update { id, resources } => {
+                let files = runtime_oci::cgroup::files_shown(&resources);
+                *self.find(&id)?.container.kernel.cgroup_files.write() = files;
+                Ok(done(()))
+            }
             Request::Pids { id } => Ok(Answer::Now(Reply::Pids(self.find(&id)?.container.pids()), None)),
             Request::Wait { id, exec_id } => self.wait(&id, exec_id.as_deref(), stream),
             Request::Delete { id, exec_id: Some(exec_id) } => {

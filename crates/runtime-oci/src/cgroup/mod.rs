@@ -300,6 +300,40 @@ impl Cgroup {
     }
 }
 
+/// `linux.resources` alone, as `update` takes it.
+pub fn resources_from_json(value: &serde_json::Value) -> Result<LinuxResources, crate::BundleError> {
+    crate::bundle::typed(value.clone(), "linux.resources")
+}
+
+/// The limits as a guest's own view of its group shows them: names and texts of version 2's files.
+#[must_use]
+pub fn files_shown(resources: &LinuxResources) -> BTreeMap<String, String> {
+    const PAGE: u64 = 4096;
+    // What version 2 has no file for is no part of the view.
+    let mut plain = LinuxResources::default();
+    plain.set_pids(*resources.pids());
+    plain.set_memory(resources.memory().map(|memory| {
+        let mut memory = memory;
+        memory.set_swappiness(None).set_disable_oom_killer(None);
+        memory
+    }));
+    plain.set_cpu(resources.cpu().clone().map(|mut cpu| {
+        cpu.set_realtime_period(None).set_realtime_runtime(None);
+        cpu
+    }));
+    plain.set_unified(resources.unified().clone());
+    let normal = |setting: setting::Setting| {
+        let (file, value) = setting.choices.into_iter().next()?;
+        let value = match (file.as_str(), value.parse::<u64>()) {
+            ("cpu.max", _) if !value.contains(' ') => format!("{value} 100000"),
+            (name, Ok(bytes)) if name.starts_with("memory.") => (bytes / PAGE * PAGE).to_string(),
+            _ => value,
+        };
+        Some((file, value))
+    };
+    v2::settings(&plain).unwrap_or_default().into_iter().filter_map(normal).collect()
+}
+
 fn read_pids(directory: &Path) -> Option<Vec<i32>> {
     let text = fs::read_to_string(directory.join("cgroup.procs")).ok()?;
     Some(text.lines().filter_map(|line| line.parse().ok()).collect())

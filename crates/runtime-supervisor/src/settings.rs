@@ -1,0 +1,102 @@
+//! What config.json wants of a process before it runs: its filter and personality in the books; its place among the
+//! host's processes (scheduler, I/O priority, OOM score, CPUs) on the host, where its threads are scheduled.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi_linux::Errno;
+use host_sys::schedule::{self, Attributes};
+use kernel_task::Process;
+use kernel_task::seccomp::Filter;
+use kernel_task::seccomp::program::Program;
+use platform_api::HostTid;
+use runtime_oci::{ContainerSpec, ProcessSpec};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::error::Error;
+use crate::tuning;
+
+/// Applies them to a process of the container that has not run yet. `spec` is the container's with that process.
+pub(crate) fn apply(spec: &ContainerSpec, process: &Process) -> Result<(), Error> {
+    if let Some(personality) = spec.personality {
+        process.personality.store(personality, Ordering::Relaxed);
+    }
+    if let Some(filter) = filter(spec)? {
+        process.filter_at_start(filter);
+    }
+    if let Some(adj) = spec.process.oom_score_adj {
+        process.settings.oom_score_adj.store(adj, Ordering::Relaxed);
+    }
+    let is_first = process.pid == 1;
+    if is_first {
+        tuning::write_sysctls(spec, process)?;
+    }
+    on_host(&spec.process, process.tgid, is_first)
+}
+
+fn filter(spec: &ContainerSpec) -> Result<Option<Arc<Filter>>, Error> {
+    let Some(profile) = &spec.seccomp else { return Ok(None) };
+    let code = runtime_oci::seccomp::compile(profile).map_err(Error::Bundle)?;
+    let made = Program::new(code).and_then(|program| Filter::on_top_of(None, program));
+    made.map(Some).map_err(|errno| setting("linux.seccomp", "", errno))
+}
+
+fn setting(field: &'static str, wanted: impl ToString, errno: Errno) -> Error {
+    Error::Setting { field, wanted: wanted.to_string(), errno }
+}
+
+fn on_host(process: &ProcessSpec, pid: HostTid, is_first: bool) -> Result<(), Error> {
+    if let Some(adj) = process.oom_score_adj {
+        set_oom_score(pid, adj)?;
+    }
+    if let Some(wanted) = process.scheduling {
+        let attributes = Attributes {
+            policy: wanted.policy,
+            flags: wanted.flags,
+            nice: wanted.nice,
+            priority: wanted.priority,
+            runtime_ns: wanted.runtime_ns,
+            deadline_ns: wanted.deadline_ns,
+            period_ns: wanted.period_ns,
+            ..Attributes::default()
+        };
+        let failed = |errno| setting("process.scheduler", format!("policy {}", wanted.policy), errno);
+        schedule::set_attributes(pid, attributes).map_err(failed)?;
+    }
+    if let Some(priority) = process.io_priority {
+        let failed =
+            |errno| setting("process.ioPriority", format!("{}:{}", priority >> 13, priority & 7), errno);
+        schedule::set_io_priority(pid, priority).map_err(failed)?;
+    }
+    // "This setting is not applicable to the container's init process." What it starts on is settled when it is made;
+    // by now it is in its cgroup.
+    match (&process.final_cpus, is_first) {
+        (Some(cpus), false) => set_cpus(pid, cpus),
+        _ => Ok(()),
+    }
+}
+
+/// proc_pid_oom_score_adj(5). Lower than it was takes CAP_SYS_RESOURCE.
+fn set_oom_score(pid: HostTid, adj: i32) -> Result<(), Error> {
+    let path = format!("/proc/{pid}/oom_score_adj");
+    if fs::read_to_string(&path).is_ok_and(|present| present.trim() == adj.to_string()) {
+        return Ok(());
+    }
+    fs::write(path, adj.to_string()).map_err(|error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+        setting("process.oomScoreAdj", adj, errno)
+    })
+}
+
+fn set_cpus(pid: HostTid, cpus: &[usize]) -> Result<(), Error> {
+    let mut set = CpuSet::new();
+    for cpu in cpus.iter().copied().filter(|&cpu| cpu < CpuSet::MAX_CPU) {
+        set.set(cpu);
+    }
+    let pid = rustix::process::Pid::from_raw(pid);
+    let failed = |errno: rustix::io::Errno| {
+        setting("process.execCPUAffinity", format!("{cpus:?}"), Errno::from_raw(errno.raw_os_error()))
+    };
+    sched_setaffinity(pid, &set).map_err(failed)
+}

@@ -3,6 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::commands::events::EventsArgs;
+use crate::commands::spec::SpecArgs;
+use crate::commands::update::UpdateArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use syscall_table::{Disposition, Level};
 
@@ -74,6 +77,18 @@ pub(crate) enum Command {
     List(ListArgs),
     /// List the processes of a container
     Ps(PsArgs),
+    /// Stop all processes of a container
+    Pause(IdArgs),
+    /// Let the processes of a paused container go on
+    Resume(IdArgs),
+    /// Change a container's limits
+    Update(UpdateArgs),
+    /// Print what a container uses, and when it runs out of memory
+    Events(EventsArgs),
+    /// Write a config.json to begin with
+    Spec(SpecArgs),
+    /// Print what this runtime supports
+    Features,
     /// List the system calls and what becomes of each
     Syscalls(SyscallsArgs),
     /// Check whether this host has what is needed

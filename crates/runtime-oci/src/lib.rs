@@ -5,6 +5,7 @@
 mod bundle;
 mod capability;
 pub mod cgroup;
+mod features;
 mod home;
 pub mod hooks;
 mod linux;
@@ -16,11 +17,18 @@ pub mod seccomp;
 mod spec;
 mod state;
 mod supported;
+mod template;
 mod text;
 
 pub use bundle::{BundleError, load, parse, read};
+pub use cgroup::resources_from_json;
+pub use features::features;
+pub use oci_spec::runtime::LinuxResources;
 pub use process::{ConsoleSize, ProcessSpec, Rlimit, Scheduling, User};
 pub use process_config::process_from_json;
 pub use record::{OCI_VERSION, ProcessId, Record, Status, rfc3339};
-pub use spec::{ContainerSpec, DeviceSpec, IdMapping, MountKind, MountSpec, NamespaceSpec, Propagation};
+pub use spec::{
+    ContainerSpec, DeviceSpec, IdMapping, MountKind, MountSpec, NamespaceSpec, Propagation, Recursion,
+};
 pub use state::{Entry, StateError, Store};
+pub use template::{Rootless, template};

@@ -4,19 +4,24 @@ mod containers;
 mod create;
 mod delete;
 mod doctor;
+pub(crate) mod events;
 mod exec;
+mod features;
 mod guest;
 mod kill;
 mod making;
+mod pause;
 mod ps;
 mod run;
 mod signal_thread;
 mod signals;
+pub(crate) mod spec;
 mod start;
 mod state;
 mod supervise;
 mod syscalls;
 mod terminal;
+pub(crate) mod update;
 
 use std::io::{ErrorKind, Write};
 
@@ -49,6 +54,12 @@ pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
         Command::Exec(args) => exec::exec(&args, global),
         Command::List(args) => state::list(&args, global),
         Command::Ps(args) => ps::ps(&args, global),
+        Command::Pause(args) => pause::pause(&args, global),
+        Command::Resume(args) => pause::resume(&args, global),
+        Command::Update(args) => update::update(&args, global),
+        Command::Events(args) => events::events(&args, global),
+        Command::Spec(args) => spec::spec(&args, global),
+        Command::Features => features::features(),
         Command::Syscalls(args) => syscalls::list(&args),
         Command::Doctor => doctor::report(),
         Command::Supervise(args) => supervise::supervise(&args),

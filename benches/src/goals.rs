@@ -47,6 +47,7 @@ pub(crate) const FIGURES: &[(&str, Goal)] = &[
     ("pipe-write-read", Goal::TimesFloor(3.2)),
     ("fork-exit-wait", Goal::TimesNative(1.5)),
     ("vfork-exec-true", Goal::TimesNative(1.6)),
+    ("posix-spawn-true", Goal::None),
     ("page-fault", Goal::TimesNative(1.05)),
     ("mmap-munmap", Goal::TimesNative(1.2)),
     ("futex-ping-pong", Goal::TimesNative(1.1)),

@@ -25,6 +25,7 @@ pub(crate) const FIGURES: &[(&str, Figure)] = &[
     ("pipe-write-read", pipe_write_read),
     ("fork-exit-wait", fork_exit_wait),
     ("vfork-exec-true", vfork_exec),
+    ("posix-spawn-true", spawn),
     ("page-fault", page_fault),
     ("mmap-munmap", map_and_unmap),
     ("futex-ping-pong", futex_ping_pong),
@@ -138,20 +139,58 @@ fn fork_exit_wait() -> Summary {
     measure(1, || wait(fork(|| {})))
 }
 
+/// The arguments of a /bin/true without an environment, as execve takes them.
+struct TrueArguments {
+    argv: [*mut libc::c_char; 2],
+    envp: [*mut libc::c_char; 1],
+}
+
+impl TrueArguments {
+    const PATH: &CStr = c"/bin/true";
+
+    fn new() -> Self {
+        Self { argv: [c"true".as_ptr().cast_mut(), std::ptr::null_mut()], envp: [std::ptr::null_mut()] }
+    }
+}
+
+/// What the child of a vfork does.
+extern "C" fn become_true(arguments: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `vfork_exec` passes its arguments, and waits until this is over.
+    let TrueArguments { argv, envp } = unsafe { &*arguments.cast::<TrueArguments>() };
+    // SAFETY: C strings, and arrays that end with null.
+    unsafe { libc::execve(TrueArguments::PATH.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
+    127
+}
+
+/// vfork(2) and execve(2), and nothing else. The child has a stack of its own, because a function can't return twice.
 fn vfork_exec() -> Summary {
-    let arguments = [c"true".as_ptr().cast_mut(), std::ptr::null_mut()];
-    let environment = [std::ptr::null_mut()];
+    let mut arguments = TrueArguments::new();
+    let mut stack = vec![0_u8; 64 << 10];
+    let top: *mut u8 = stack.as_mut_ptr_range().end;
+    let pointer: *mut TrueArguments = &mut arguments;
+    measure(1, || {
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the stack and the arguments outlive the child's use of this memory, since the parent waits for that.
+        let child = unsafe { libc::clone(become_true, top.cast(), flags, pointer.cast()) };
+        assert!(child > 0, "vfork");
+        wait(child);
+    })
+}
+
+/// As most programs do it. In glibc that is vfork and exec, and two calls for the action of nearly every signal.
+fn spawn() -> Summary {
+    let arguments = TrueArguments::new();
     measure(1, || {
         let mut child = 0;
-        // SAFETY: C strings, and arrays that end with null. posix_spawn is vfork and exec in glibc.
+        // SAFETY: C strings, and arrays that end with null.
         let result = unsafe {
             libc::posix_spawn(
                 &mut child,
-                c"/bin/true".as_ptr(),
+                TrueArguments::PATH.as_ptr(),
                 std::ptr::null(),
                 std::ptr::null(),
-                arguments.as_ptr(),
-                environment.as_ptr(),
+                arguments.argv.as_ptr(),
+                arguments.envp.as_ptr(),
             )
         };
         assert_eq!(result, 0);

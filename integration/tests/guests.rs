@@ -42,6 +42,7 @@ guests! {
     splices = "guest_splice";
     file_events = "guest_inotify";
     system_v_ipc = "guest_sysv";
+    posix_message_queues = "guest_mqueue";
     posix_timers = "guest_timers";
     signalfds = "guest_signalfd";
     pidfds = "guest_pidfd";

@@ -9,6 +9,7 @@ pub mod eventfd;
 pub mod hostfs;
 mod hoststream;
 pub mod inotify;
+pub mod mqueue;
 pub mod nsfs;
 pub mod overlay;
 pub mod pidfd;

@@ -12,6 +12,7 @@
 pub mod control;
 pub mod file;
 pub mod namespace;
+pub mod netlink;
 pub mod options;
 pub mod socket;
 pub mod unix;

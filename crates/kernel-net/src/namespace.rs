@@ -7,6 +7,7 @@ use kernel_base::caller::Caller;
 use kernel_base::sync::RwLock;
 use rustc_hash::FxHashMap;
 
+use crate::netlink::{AF_NETLINK, NetlinkFamily};
 use crate::socket::{Socket, SocketKind};
 use crate::unix::{AF_UNIX, UnixFamily};
 
@@ -30,11 +31,12 @@ pub struct NetNamespace {
 }
 
 impl NetNamespace {
-    /// A namespace that has AF_UNIX.
+    /// A namespace that has AF_UNIX, and what there is of AF_NETLINK.
     #[must_use]
     pub fn new() -> Arc<Self> {
         let namespace = Self { families: RwLock::default() };
         namespace.add_family(AF_UNIX, Arc::new(UnixFamily::new()));
+        namespace.add_family(AF_NETLINK, Arc::new(NetlinkFamily));
         Arc::new(namespace)
     }
 

@@ -232,12 +232,10 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         237 => ret(crate::mem::numa::sys_mbind(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // mbind
         238 => ret(crate::mem::numa::sys_set_mempolicy(cx, r(a[0]), r(a[1]), r(a[2]))), // set_mempolicy
         239 => ret(crate::mem::numa::sys_get_mempolicy(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // get_mempolicy
-        240 => crate::stub::counted(cx, Errno::ENOSYS), // mq_open
-        241 => crate::stub::counted(cx, Errno::ENOSYS), // mq_unlink
-        242 => crate::stub::counted(cx, Errno::ENOSYS), // mq_timedsend
-        243 => crate::stub::counted(cx, Errno::ENOSYS), // mq_timedreceive
-        244 => crate::stub::counted(cx, Errno::ENOSYS), // mq_notify
-        245 => crate::stub::counted(cx, Errno::ENOSYS), // mq_getsetattr
+        240 => ret(crate::ipc::mqueue::sys_mq_open(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // mq_open
+        241 => ret(crate::ipc::mqueue::sys_mq_unlink(cx, r(a[0]))), // mq_unlink
+        244 => ret(crate::ipc::mqueue::sys_mq_notify(cx, r(a[0]), r(a[1]))), // mq_notify
+        245 => ret(crate::ipc::mqueue::sys_mq_getsetattr(cx, r(a[0]), r(a[1]), r(a[2]))), // mq_getsetattr
         246 => crate::stub::counted(cx, Errno::EPERM), // kexec_load
         248 => crate::stub::counted(cx, Errno::ENOSYS), // add_key
         249 => crate::stub::counted(cx, Errno::ENOSYS), // request_key
@@ -360,7 +358,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
-        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 220 | 232 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
+        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -395,6 +393,8 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         85 => ret(crate::file::open::sys_creat(cx, r(a[0]), r(a[1])).await),
         220 => ret(crate::ipc::sem::sys_semtimedop(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         232 => ret(crate::poll::epoll::sys_epoll_wait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
+        242 => ret(crate::ipc::mqueue::sys_mq_timedsend(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        243 => ret(crate::ipc::mqueue::sys_mq_timedreceive(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         247 => ret(crate::process::pidfd::sys_waitid(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         257 => ret(crate::file::open::sys_openat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         270 => ret(crate::poll::select::sys_pselect6(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),

@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 use crate::dead::Dead;
 use crate::fork::ForkSnapshot;
 use crate::mapped::MappedFiles;
-use crate::namespaces::UtsNamespace;
+use crate::namespaces::{IpcNamespace, UtsNamespace};
 use crate::process::Process;
 use crate::task::{Task, comm_from};
 
@@ -76,6 +76,8 @@ pub struct Kernel {
     pub timers: Arc<Timers>,
     /// Host name of the container's own UTS namespace.
     pub uts: Arc<UtsNamespace>,
+    /// The container's own IPC namespace.
+    pub ipc: Arc<IpcNamespace>,
     /// Deadline-free state of the container's owner.
     pub events: OnceLock<Arc<dyn ContainerEvents>>,
     parked: OnceLock<Arc<dyn ParkedCalls>>,
@@ -123,6 +125,7 @@ impl Kernel {
             platform,
             timers,
             uts: UtsNamespace::initial(uts),
+            ipc: IpcNamespace::initial(),
             events: OnceLock::new(),
             parked: OnceLock::new(),
             signal_arrivals: WaitQueue::new(),

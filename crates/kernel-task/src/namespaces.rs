@@ -143,11 +143,11 @@ pub enum ChildFiles {
 impl Namespaces {
     /// Those of the container's first process.
     #[must_use]
-    pub fn initial(mnt: Arc<MountNamespace>, uts: &Arc<UtsNamespace>) -> Arc<Self> {
+    pub fn initial(mnt: Arc<MountNamespace>, uts: &Arc<UtsNamespace>, ipc: &Arc<IpcNamespace>) -> Arc<Self> {
         Arc::new(Self {
             mnt,
             uts: Arc::clone(uts),
-            ipc: IpcNamespace::initial(),
+            ipc: Arc::clone(ipc),
             cgroup: PlainNamespace::initial(NamespaceKind::Cgroup),
             net: PlainNamespace::initial(NamespaceKind::Net),
             pid: PlainNamespace::initial(NamespaceKind::Pid),

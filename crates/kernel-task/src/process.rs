@@ -112,7 +112,7 @@ impl Process {
         let namespaces = from.namespaces.unwrap_or_else(|| {
             let mount = Arc::clone(&from.fs.get().root.mount);
             let mnt = mount.namespace().unwrap_or_else(|| MountNamespace::new(mount));
-            Namespaces::initial(mnt, &kernel.uts)
+            Namespaces::initial(mnt, &kernel.uts, &kernel.ipc)
         });
         Arc::new(Self {
             real_timer: RealTimer::new(Arc::downgrade(&kernel), tgid),

@@ -8,6 +8,7 @@ use kernel_base::cred::Credentials;
 use kernel_base::user_ns::UserNamespace;
 use kernel_fs::dev;
 use kernel_fs::devpts::Devpts;
+use kernel_fs::mqueue;
 use kernel_fs::overlay::OverlayFs;
 use kernel_fs::proc::ProcFs;
 use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
@@ -187,7 +188,10 @@ impl FileSystemType for Type {
             }
             Kind::Sysfs => SysFs::new(&parts.kernel()?),
             Kind::Cgroup2 => CgroupFs::new(&parts.kernel()?),
-            Kind::Mqueue => parts.tmpfs(&Request { options: &[], ..*request }, "mqueue")?,
+            Kind::Mqueue => {
+                let process = parts.kernel()?.process(request.walk.who.pid()).ok_or(Errno::ESRCH)?;
+                mqueue::superblock_of(&process.ipc(), &parts.platform()?)
+            }
             Kind::Overlay => overlay(&parts.platform()?, request)?,
         })
     }

@@ -14,6 +14,7 @@ use kernel_base::user::GuestMem;
 use kernel_fs::dev::{self, Console};
 use kernel_fs::devpts::Devpts;
 use kernel_fs::hostfs::{HostAccess, HostFs, HostFsOptions, Sharing};
+use kernel_fs::mqueue;
 use kernel_fs::overlay::OverlayFs;
 use kernel_fs::proc::ProcFs;
 use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
@@ -263,7 +264,7 @@ impl Assembly<'_> {
             // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,
             MountKind::Tmpfs => self.tmpfs(&data, "tmpfs")?,
-            MountKind::Mqueue => self.tmpfs("mode=1777", "mqueue")?,
+            MountKind::Mqueue => mqueue::superblock_of(&self.kernel.ipc.objects, &self.kernel.platform),
             MountKind::Cgroup => CgroupFs::new(self.kernel),
             MountKind::Devtmpfs => self.dev("mode=755", "devtmpfs")?,
             MountKind::Devpts => Arc::clone(&self.devpts) as Arc<dyn SuperBlock>,

@@ -32,11 +32,11 @@ static NUMBERS: &[(&str, NumberOf)] = &[
     ("kernel/msgmax", |ipc| &ipc.msg.msgmax),
     ("kernel/msgmnb", |ipc| &ipc.msg.msgmnb),
     ("kernel/msgmni", |ipc| &ipc.msg.msgmni),
-    ("fs/mqueue/queues_max", |ipc| &ipc.mqueue_limits.queues_max),
-    ("fs/mqueue/msg_max", |ipc| &ipc.mqueue_limits.msg_max),
-    ("fs/mqueue/msgsize_max", |ipc| &ipc.mqueue_limits.msgsize_max),
-    ("fs/mqueue/msg_default", |ipc| &ipc.mqueue_limits.msg_default),
-    ("fs/mqueue/msgsize_default", |ipc| &ipc.mqueue_limits.msgsize_default),
+    ("fs/mqueue/queues_max", |ipc| &ipc.mqueue.limits.queues_max),
+    ("fs/mqueue/msg_max", |ipc| &ipc.mqueue.limits.msg_max),
+    ("fs/mqueue/msgsize_max", |ipc| &ipc.mqueue.limits.msgsize_max),
+    ("fs/mqueue/msg_default", |ipc| &ipc.mqueue.limits.msg_default),
+    ("fs/mqueue/msgsize_default", |ipc| &ipc.mqueue.limits.msgsize_default),
 ];
 
 struct Number {

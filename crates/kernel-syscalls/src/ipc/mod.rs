@@ -1,6 +1,7 @@
 //! System V IPC and POSIX message queues (ipc/, Linux v6.18).
 
 mod layout;
+pub(crate) mod mqueue;
 pub(crate) mod msg;
 pub(crate) mod sem;
 pub(crate) mod shm;

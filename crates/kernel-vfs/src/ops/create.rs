@@ -10,7 +10,7 @@ use kernel_base::cred::Cap;
 
 use super::Entry;
 use crate::dentry::Dentry;
-use crate::inode::{FileKind, Metadata, NewContent, NewNode};
+use crate::inode::{FileKind, Inode, Metadata, NewContent, NewNode};
 use crate::notify::{self, Happened};
 use crate::path::Path;
 use crate::walk::{Last, WalkContext, WalkFlags};
@@ -170,10 +170,22 @@ impl WalkContext<'_> {
         content: NewContent<'_>,
         mode: u32,
     ) -> SysResult<Arc<Dentry>> {
+        self.make_locked(dir, name, content, mode, |node| dir.inode().create(name, node))
+    }
+
+    /// [`Self::create_locked`] where `make` makes the inode.
+    pub(super) fn make_locked(
+        &self,
+        dir: &Path,
+        name: &[u8],
+        content: NewContent<'_>,
+        mode: u32,
+        make: impl FnOnce(&NewNode<'_>) -> SysResult<Arc<dyn Inode>>,
+    ) -> SysResult<Arc<Dentry>> {
         dir.mount.check_writable()?;
         self.check_directory_write(dir)?;
         let node = self.new_node(&dir.inode().metadata()?, content, mode);
-        let inode = dir.inode().create(name, &node)?;
+        let inode = make(&node)?;
         let dentry = dir.dentry.insert(name, inode);
         notify::name(&dir.dentry, name, &**dentry.inode(), Happened::CREATE);
         Ok(dentry)

@@ -4,6 +4,7 @@
 //! (fchmod, AT_EMPTY_PATH). Permission is checked here, once; filesystems only do as they are told.
 
 mod attributes;
+mod child;
 mod create;
 mod open;
 mod remove;

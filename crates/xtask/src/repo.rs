@@ -11,6 +11,11 @@ pub(crate) fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
 /// Reads a file below the root.
 pub(crate) fn read(path: impl AsRef<Path>) -> anyhow::Result<String> {
     let path = root().join(path);

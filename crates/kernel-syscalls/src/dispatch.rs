@@ -241,7 +241,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         249 => crate::stub::counted(cx, Errno::ENOSYS), // request_key
         250 => crate::stub::counted(cx, Errno::ENOSYS), // keyctl
         251 => ret(crate::sched::sys_ioprio_set(cx, r(a[0]), r(a[1]), r(a[2]))), // ioprio_set
-        252 => crate::gate::checked(cx), // ioprio_get
+        252 => ret(crate::sched::sys_ioprio_get(cx, r(a[0]), r(a[1]))), // ioprio_get
         253 => ret(crate::events::inotify::sys_inotify_init(cx)), // inotify_init
         254 => ret(crate::events::inotify::sys_inotify_add_watch(cx, r(a[0]), r(a[1]), r(a[2]))), // inotify_add_watch
         255 => ret(crate::events::inotify::sys_inotify_rm_watch(cx, r(a[0]), r(a[1]))), // inotify_rm_watch
@@ -262,7 +262,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         273 => crate::gate::checked(cx), // set_robust_list
         274 => crate::gate::checked(cx), // get_robust_list
         277 => ret(crate::io::sync::sys_sync_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // sync_file_range
-        279 => crate::gate::checked(cx), // move_pages
+        279 => ret(crate::mem::numa::sys_move_pages(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // move_pages
         280 => ret(crate::path::times::sys_utimensat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // utimensat
         282 => ret(crate::events::signalfd::sys_signalfd(cx, r(a[0]), r(a[1]), r(a[2]))), // signalfd
         283 => ret(crate::events::sys_timerfd_create(cx, r(a[0]), r(a[1]))), // timerfd_create

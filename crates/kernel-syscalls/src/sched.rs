@@ -22,6 +22,8 @@ const SCHED_IDLE: i32 = 5;
 const SCHED_DEADLINE: i32 = 6;
 const SCHED_EXT: i32 = 7;
 
+const IOPRIO_SET: i32 = 251;
+const IOPRIO_GET: i32 = 252;
 const IOPRIO_WHO_PROCESS: i32 = 1;
 const IOPRIO_WHO_PGRP: i32 = 2;
 const IOPRIO_WHO_USER: i32 = 3;
@@ -159,12 +161,32 @@ pub(crate) fn sys_sched_get_priority_min(cx: &Cx, policy: i32) -> SysResult<i32>
     sys_sched_get_priority_max(cx, policy).map(|max| max.min(1))
 }
 
-/// ioprio_set(2). Who is meant by a user is not known to the host: EPERM.
-pub(crate) fn sys_ioprio_set(cx: &Cx, which: i32, who: i32, _ioprio: u32) -> SysResult<Outcome> {
+/// ioprio_set(2). Who is meant by a user is not known to the host: of a user with one process only.
+pub(crate) fn sys_ioprio_set(cx: &Cx, which: i32, who: i32, ioprio: u32) -> SysResult<Outcome> {
     match which {
         IOPRIO_WHO_PROCESS => change(cx, who),
         IOPRIO_WHO_PGRP => change_group(cx, who),
-        IOPRIO_WHO_USER => Err(Errno::EPERM),
+        IOPRIO_WHO_USER => {
+            let processes = of_user(cx, who)?;
+            let is_caller = |process: &Arc<Process>| Arc::ptr_eq(process, &cx.process);
+            if !processes.iter().all(is_caller) {
+                return Err(Errno::EPERM);
+            }
+            Ok(Outcome::Substitute { nr: IOPRIO_SET, args: [1, 0, ioprio.into(), 0, 0, 0] })
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// ioprio_get(2) of a user: what the caller has, who is the only one that the host is asked about.
+pub(crate) fn sys_ioprio_get(cx: &Cx, which: i32, who: i32) -> SysResult<Outcome> {
+    match which {
+        // The host knows; under `--strict` these calls come here.
+        IOPRIO_WHO_PROCESS | IOPRIO_WHO_PGRP => Ok(Outcome::Continue),
+        IOPRIO_WHO_USER => {
+            of_user(cx, who)?;
+            Ok(Outcome::Substitute { nr: IOPRIO_GET, args: [1, 0, 0, 0, 0, 0] })
+        }
         _ => Err(Errno::EINVAL),
     }
 }

@@ -88,7 +88,7 @@ pub struct Process {
     pub did_exec: AtomicBool,
     /// PR_SET_DUMPABLE.
     pub dumpable: AtomicU32,
-    /// personality(2): kept; PER_LINUX32 changes what uname(2) says.
+    /// personality(2): kept; PER_LINUX32 changes what uname(2) says, STICKY_TIMEOUTS what select(2) writes.
     pub personality: AtomicU32,
     /// What /proc takes.
     pub settings: Settings,

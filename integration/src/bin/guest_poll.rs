@@ -197,6 +197,12 @@ fn select_times_out_with_empty_sets() {
     assert!(!reads.contains(reader.as_fd()));
     // Linux writes back the time that was left.
     assert_eq!(timeout, TimeVal::zero());
+    // Unless it is asked to leave it alone.
+    // SAFETY: takes a number; the check has its own process.
+    unsafe { libc::personality(libc::STICKY_TIMEOUTS as libc::c_ulong) };
+    timeout = TimeVal::milliseconds(5);
+    assert_eq!(select(None, &mut reads, None, None, &mut timeout), Ok(0));
+    assert_eq!(timeout, TimeVal::milliseconds(5));
 }
 
 fn epoll_with(file: &impl AsFd, flags: EpollFlags, data: u64) -> Epoll {

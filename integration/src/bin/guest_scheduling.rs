@@ -202,6 +202,8 @@ fn io_priority_round_trips() {
     assert_eq!(raw!(SYS_ioprio_set, 1, 0, best_effort), Ok(0));
     assert_eq!(raw!(SYS_ioprio_get, 1, 0), Ok(best_effort));
     assert_eq!(in_child(|| i32::from(raw!(SYS_ioprio_get, 1, 0) != Ok(best_effort))), 0);
+    assert_eq!(raw!(SYS_ioprio_get, 3, 0).map(|best| best > 0), Ok(true));
+    assert_eq!(raw!(SYS_ioprio_get, 3, 7_654_321), Err(Errno::ESRCH));
     assert_eq!(raw!(SYS_ioprio_set, 1, 0, 7 << 13), Err(Errno::EINVAL));
     assert_eq!(raw!(SYS_ioprio_set, 9, 0, best_effort), Err(Errno::EINVAL));
     assert_eq!(raw!(SYS_ioprio_get, 1, 9_999_999), Err(Errno::ESRCH));
@@ -471,6 +473,14 @@ fn ranges_and_pages() {
     let mut status = [99_i32; 2];
     assert_eq!(raw!(SYS_move_pages, 0, 2, pages.as_ptr(), 0, status.as_mut_ptr(), 0), Ok(0));
     assert_eq!((status[0], status[1] < 0), (0, true));
+    let own = std::process::id();
+    status[0] = 99;
+    assert_eq!(raw!(SYS_move_pages, own, 1, pages.as_ptr(), 0, status.as_mut_ptr(), 0), Ok(0));
+    assert_eq!(status[0], 0);
+    assert_eq!(
+        raw!(SYS_move_pages, 9_999_999, 1, pages.as_ptr(), 0, status.as_mut_ptr(), 0),
+        Err(Errno::ESRCH)
+    );
 }
 
 fn security_modules() {

@@ -7,7 +7,8 @@ use kernel_base::cred::Cap;
 use kernel_base::user::UserRef;
 use kernel_task::task::MemoryPolicy;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, Outcome};
+use crate::process::check_pointer;
 
 const MPOL_DEFAULT: i32 = 0;
 const MPOL_PREFERRED: i32 = 1;
@@ -200,6 +201,29 @@ pub(crate) fn sys_migrate_pages(
         }
     }
     if to & NODES == 0 { Err(Errno::EINVAL) } else { Ok(0) }
+}
+
+/// move_pages(2) of the caller, whom the host knows by another id; EPERM of others.
+pub(crate) fn sys_move_pages(
+    cx: &Cx,
+    pid: i32,
+    count: u64,
+    pages: u64,
+    nodes: u64,
+    status: u64,
+    flags: u32,
+) -> SysResult<Outcome> {
+    const MOVE_PAGES: i32 = 279;
+    for pointer in [pages, nodes, status] {
+        check_pointer(pointer)?;
+    }
+    if pid == 0 {
+        return Ok(Outcome::Continue);
+    }
+    if pid != cx.process.pid {
+        return Err(if cx.kernel().task_by_guest_tid(pid).is_some() { Errno::EPERM } else { Errno::ESRCH });
+    }
+    Ok(Outcome::Substitute { nr: MOVE_PAGES, args: [0, count, pages, nodes, status, flags.into()] })
 }
 
 /// set_mempolicy_home_node(2): no range has a policy of its own to add a home to.

@@ -95,9 +95,6 @@ pub(crate) async fn sys_ppoll(
     let deadline = Deadline::after(cx, wanted)?;
     let _mask = mask::put(cx, sigmask, sigsetsize)?;
     let ready = poll_entries(cx, fds, count, deadline).await?;
-    if let Some(at) = timeout.non_null() {
-        // A timeout in read-only memory is no error (poll_select_finish).
-        let _ = cx.mem().write(at, &Timespec::from_ns(deadline.left(cx)));
-    }
+    deadline.write_left(cx, timeout, Timespec::from_ns);
     Ok(ready)
 }

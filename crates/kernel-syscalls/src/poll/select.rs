@@ -113,9 +113,7 @@ pub(crate) async fn sys_select(
     });
     let deadline = Deadline::after(cx, carried)?;
     let ready = select(cx, count, [readfds, writefds, exceptfds], deadline).await?;
-    if let Some(at) = timeout.non_null() {
-        let _ = cx.mem().write(at, &Timeval::from_ns(deadline.left(cx)));
-    }
+    deadline.write_left(cx, timeout, Timeval::from_ns);
     Ok(ready)
 }
 
@@ -137,8 +135,6 @@ pub(crate) async fn sys_pselect6(
     let deadline = Deadline::after(cx, wanted)?;
     let _mask = mask::put(cx, UserRef::new(mask_at), mask_size as usize)?;
     let ready = select(cx, count, [readfds, writefds, exceptfds], deadline).await?;
-    if let Some(at) = timeout.non_null() {
-        let _ = cx.mem().write(at, &Timespec::from_ns(deadline.left(cx)));
-    }
+    deadline.write_left(cx, timeout, Timespec::from_ns);
     Ok(ready)
 }

@@ -3,15 +3,21 @@
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
 use abi_linux::fs::Events;
 use abi_linux::time::{NSEC_PER_SEC, Timespec};
 use abi_linux::{Errno, SysResult};
+use kernel_base::user::UserRef;
 use kernel_base::wait::WaitKey;
 use kernel_vfs::file::File;
+use zerocopy::{Immutable, IntoBytes};
 
 use crate::cx::Cx;
+
+/// Of personality(2).
+const STICKY_TIMEOUTS: u32 = 0x0400_0000;
 
 /// Until when a call waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +51,23 @@ impl Deadline {
         }
     }
 
-    /// What is left of it, which ppoll(2) and select(2) write back.
-    pub(super) fn left(self, cx: &Cx) -> u64 {
-        match self {
+    /// Writes back to `timeout` what is left of it: ppoll(2), select(2); fs/select.c:poll_select_finish.
+    pub(super) fn write_left<T: IntoBytes + Immutable>(
+        self,
+        cx: &Cx,
+        timeout: UserRef<T>,
+        from_ns: impl FnOnce(u64) -> T,
+    ) {
+        if cx.process.personality.load(Ordering::Relaxed) & STICKY_TIMEOUTS != 0 {
+            return;
+        }
+        let Some(at) = timeout.non_null() else { return };
+        let left = match self {
             Self::At(at) => at.saturating_sub(cx.kernel().timers.now_ns()),
             Self::Now | Self::Never => 0,
-        }
+        };
+        // A timeout in read-only memory is no error.
+        let _ = cx.mem().write(at, &from_ns(left));
     }
 }
 

@@ -43,6 +43,7 @@ guests! {
     file_events = "guest_inotify";
     system_v_ipc = "guest_sysv";
     posix_message_queues = "guest_mqueue";
+    signals_of_files = "guest_sigio";
     posix_timers = "guest_timers";
     signalfds = "guest_signalfd";
     pidfds = "guest_pidfd";

@@ -119,11 +119,11 @@ impl WaitQueue {
         self.add(interest, Waiter::Call(waker.clone()))
     }
 
-    /// Removes an entry; unknown keys are ignored.
+    /// Removes an entry; unknown keys are ignored. The others keep their order: who waits longest is told first.
     pub fn remove(&self, key: WaitKey) {
         let mut waiters = self.waiters.lock();
         let found = waiters.entries.iter().position(|entry| entry.key == key.0);
-        let entry = found.map(|at| waiters.entries.swap_remove(at));
+        let entry = found.map(|at| waiters.entries.remove(at));
         self.count.store(waiters.entries.len(), Ordering::SeqCst);
         drop(waiters);
         drop(entry);

@@ -80,6 +80,9 @@ impl FileOps for SocketFile {
     fn fdinfo(&self) -> String {
         self.socket.fdinfo()
     }
+    fn has_signals(&self) -> bool {
+        true
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -31,6 +31,7 @@ pub mod process;
 pub mod seccomp;
 pub mod settings;
 pub mod shareable;
+pub mod sigio;
 pub mod signal_actions;
 pub mod signals;
 pub mod task;

@@ -14,11 +14,12 @@ use abi_linux::fs::{Events, OpenFlags};
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, MutexGuard};
-use kernel_base::wait::WaitQueue;
+use kernel_base::wait::{Listener, WaitQueue};
 
 use crate::busy::Writing;
 use crate::inode::{FileKind, Inode};
 use crate::notify::{self, Happened};
+use crate::owner::{Owner, Ownership};
 use crate::path::Path;
 
 /// What an operation needs to know beside its bytes.
@@ -90,6 +91,10 @@ pub trait FileOps: Send + Sync + Any {
     /// Whether epoll_ctl(2) accepts it (EPERM for regular files and directories).
     fn is_pollable(&self) -> bool {
         self.wait_queue().is_some()
+    }
+    /// Whether its owner can be told by signals (fasync): pipes, sockets, terminals, inotify.
+    fn has_signals(&self) -> bool {
+        false
     }
     /// False while open(2) of a fifo still waits for the other side, which makes `wait_queue` wake.
     fn is_open_complete(&self) -> bool {
@@ -176,10 +181,14 @@ pub struct File {
     flags: AtomicU32,
     position: Mutex<u64>,
     watchers: Mutex<Vec<Weak<dyn FileWatcher>>>,
+    ownership: Mutex<Option<Box<Ownership>>>,
 }
 
 impl Drop for File {
     fn drop(&mut self) {
+        if let (Some(mut ownership), Some(queue)) = (self.ownership.get_mut().take(), self.ops.wait_queue()) {
+            ownership.forget(queue);
+        }
         if self.is_writer() {
             self.path.mount.count_writer(false);
         }
@@ -196,11 +205,8 @@ impl Drop for File {
 }
 
 /// Status flags that fcntl(F_SETFL) may change (fs/fcntl.c SETFL_MASK).
-const SETFL_MASK: OpenFlags = OpenFlags::APPEND
-    .union(OpenFlags::NONBLOCK)
-    .union(OpenFlags::ASYNC)
-    .union(OpenFlags::DIRECT)
-    .union(OpenFlags::NOATIME);
+const SETFL_MASK: OpenFlags =
+    OpenFlags::APPEND.union(OpenFlags::NONBLOCK).union(OpenFlags::DIRECT).union(OpenFlags::NOATIME);
 
 impl File {
     /// A freshly opened file at position 0. `flags` without those that only concern the opening.
@@ -219,8 +225,16 @@ impl File {
         let once =
             OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
         let kept = flags.difference(once);
-        let (flags, position, watchers) = (AtomicU32::new(kept.bits()), Mutex::default(), Mutex::default());
-        let file = Self { path, inode, ops, opening, flags, position, watchers };
+        let file = Self {
+            path,
+            inode,
+            ops,
+            opening,
+            flags: AtomicU32::new(kept.bits()),
+            position: Mutex::default(),
+            watchers: Mutex::default(),
+            ownership: Mutex::default(),
+        };
         if file.is_writer() {
             file.path.mount.count_writer(true);
         }
@@ -249,6 +263,29 @@ impl File {
     pub fn set_status_flags(&self, wanted: OpenFlags) {
         let kept = self.flags().difference(SETFL_MASK);
         self.flags.store(kept.union(wanted.intersection(SETFL_MASK)).bits(), Ordering::Relaxed);
+    }
+
+    /// Whom it tells by signals.
+    pub fn owner(&self) -> Owner {
+        self.ownership.lock().as_ref().map_or_else(Owner::default, |ownership| ownership.owner)
+    }
+
+    /// Changes whom it tells.
+    pub fn change_owner(&self, change: impl FnOnce(&mut Owner)) {
+        change(&mut self.ownership.lock().get_or_insert_default().owner);
+    }
+
+    /// O_ASYNC: has `listener` told when it can be read or written, or nobody.
+    pub fn set_async(&self, listener: Option<Arc<dyn Listener>>) {
+        let Some(queue) = self.ops.wait_queue() else { return };
+        let mut flags = self.flags();
+        flags.set(OpenFlags::ASYNC, listener.is_some());
+        let mut interest = Events::PRI;
+        interest.set(Events::IN, flags.readable());
+        interest.set(Events::OUT, flags.writable());
+        let mut ownership = self.ownership.lock();
+        ownership.get_or_insert_default().listen(queue, interest, listener);
+        self.flags.store(flags.bits(), Ordering::Relaxed);
     }
 
     /// Whether calls on it must not wait.

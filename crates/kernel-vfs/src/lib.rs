@@ -15,6 +15,7 @@ pub mod locks;
 pub mod mount;
 pub mod notify;
 pub mod ops;
+pub mod owner;
 pub mod path;
 pub mod permission;
 pub mod walk;

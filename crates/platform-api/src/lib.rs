@@ -155,6 +155,8 @@ pub enum SignalInfo {
     Timer { id: i32, overrun: i32, value: u64 },
     /// Another code: SI_QUEUE, SI_MESGQ, SI_ASYNCIO …
     Queue { code: i32, errno: i32, value: u64 },
+    /// SI_SIGIO: events of a descriptor.
+    Poll { code: i32, band: i64, fd: i32 },
 }
 
 /// What happened to a thread in [`Platform::perform`].

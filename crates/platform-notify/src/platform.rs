@@ -194,6 +194,15 @@ fn siginfo(number: Signal, info: SignalInfo) -> signal::Info {
         SignalInfo::Queue { code, errno, value } => {
             signal::Info { signo, errno, code, value, ..signal::Info::default() }
         }
+        // si_band is a long where others have pid and uid.
+        SignalInfo::Poll { code, band, fd } => signal::Info {
+            signo,
+            code,
+            first: band as i32,
+            second: (band >> 32) as i32,
+            value: u64::from(fd.cast_unsigned()),
+            ..signal::Info::default()
+        },
     }
 }
 

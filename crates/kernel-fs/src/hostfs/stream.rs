@@ -162,6 +162,10 @@ impl FileOps for StreamOps {
         if self.0.is_seekable() { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
+    fn has_signals(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

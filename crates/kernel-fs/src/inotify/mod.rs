@@ -282,6 +282,10 @@ impl FileOps for Inotify {
         watches.iter().map(line).collect()
     }
 
+    fn has_signals(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -223,6 +223,10 @@ impl FileOps for PipeEnd {
         Ok(0)
     }
 
+    fn has_signals(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -62,6 +62,10 @@ impl FileOps for MasterFile {
         format!("tty-index:\t{}\n", self.pty().index())
     }
 
+    fn has_signals(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

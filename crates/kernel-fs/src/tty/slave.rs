@@ -258,6 +258,10 @@ impl FileOps for SlaveFile {
         ioctl::perform(&self.pty, Side::Slave, who, cmd, arg)
     }
 
+    fn has_signals(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use abi_linux::fs::OpenFlags;
 use abi_linux::raw::general::{
     F_ADD_SEALS, F_CREATED_QUERY, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_SEALS, F_GETFD, F_GETFL,
-    F_GETLEASE, F_GETLK, F_GETOWN, F_GETPIPE_SZ, F_GETSIG, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
-    F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, FD_CLOEXEC,
+    F_GETLEASE, F_GETLK, F_GETPIPE_SZ, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL,
+    F_SETLK, F_SETLKW, F_SETPIPE_SZ, F_UNLCK, FD_CLOEXEC,
 };
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
@@ -15,7 +15,7 @@ use kernel_fs::pipe::PipeEnd;
 use kernel_vfs::file::File;
 use kernel_vfs::permission;
 
-use super::lock;
+use super::{lock, owner};
 use crate::cx::Cx;
 use crate::mem::memfd;
 
@@ -32,6 +32,7 @@ pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i
         return Err(Errno::EBADF);
     }
     match op {
+        F_SETFL => set_flags(cx, fd, &file, OpenFlags::from_bits_retain(arg as u32)).map(|()| 0),
         F_GETLK | F_OFD_GETLK => lock::get(cx, &file, op, arg).map(|()| 0),
         F_SETLK | F_OFD_SETLK | F_SETLKW | F_OFD_SETLKW => lock::set(cx, &file, op, arg).await.map(|()| 0),
         F_GETPIPE_SZ => pipe_capacity(&file)?.try_into().map_err(|_| Errno::EOVERFLOW),
@@ -39,7 +40,7 @@ pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i
             let wanted = u64::from(arg as u32);
             pipe_of(&file)?.set_capacity(wanted)?.try_into().map_err(|_| Errno::EOVERFLOW)
         }
-        _ => on_file(cx, &file, op, arg),
+        _ => owner::on_owner(cx, &file, op, arg).unwrap_or_else(|| on_file(&file, op, arg)),
     }
 }
 
@@ -63,14 +64,10 @@ fn on_descriptor(cx: &Cx, fd: Fd, file: &Arc<File>, op: u32, arg: u64) -> Option
     })
 }
 
-fn on_file(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<i64> {
+fn on_file(file: &File, op: u32, arg: u64) -> SysResult<i64> {
     match op {
-        F_SETFL => set_flags(cx, file, OpenFlags::from_bits_retain(arg as u32)).map(|()| 0),
         F_GETLEASE => Ok(i64::from(F_UNLCK)),
-        // Nothing raises SIGIO, so there is nobody to remember.
-        F_SETOWN | F_GETOWN | F_GETSIG => Ok(0),
         F_CREATED_QUERY => Ok(i64::from(file.was_created())),
-        F_SETSIG if arg <= 64 => Ok(0),
         // No directory is watched by anyone; to ask for no events is to stop watching (fcntl_dirnotify).
         F_NOTIFY if arg as u32 & !DN_MULTISHOT == 0 => Ok(0),
         F_ADD_SEALS => memfd::add_seals(file, arg as u32).map(|()| 0),
@@ -88,11 +85,12 @@ fn pipe_capacity(file: &File) -> SysResult<usize> {
 }
 
 /// F_SETFL; O_NOATIME is for the owner alone.
-fn set_flags(cx: &Cx, file: &File, wanted: OpenFlags) -> SysResult<()> {
+fn set_flags(cx: &Cx, fd: Fd, file: &Arc<File>, wanted: OpenFlags) -> SysResult<()> {
     let new_noatime = wanted.contains(OpenFlags::NOATIME) && !file.flags().contains(OpenFlags::NOATIME);
     if new_noatime && !permission::is_owner(&file.inode.metadata()?, &cx.credentials()) {
         return Err(Errno::EPERM);
     }
+    owner::set_async(cx, fd, file, wanted.contains(OpenFlags::ASYNC));
     file.set_status_flags(wanted);
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use abi_linux::fs::OpenFlags;
-use abi_linux::raw::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TIOCGPTPEER};
+use abi_linux::raw::ioctl::{
+    FIOASYNC, FIOCLEX, FIOGETOWN, FIONBIO, FIONCLEX, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCSPGRP, TIOCGPTPEER,
+};
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
@@ -14,13 +16,14 @@ use kernel_vfs::inode::FileKind;
 use kernel_vfs::path::Path;
 use kernel_vfs::walk::{WalkContext, WalkFlags};
 
+use super::owner;
 use crate::cx::Cx;
 
-/// Sets or clears a status flag as the int at `arg` says.
-fn set_status(cx: &Cx, file: &File, flag: OpenFlags, arg: u64) -> SysResult<i64> {
+/// FIONBIO: O_NONBLOCK as the int at `arg` says.
+fn set_nonblocking(cx: &Cx, file: &File, arg: u64) -> SysResult<i64> {
     let on: i32 = cx.mem().read(UserRef::new(arg))?;
     let mut flags = file.flags();
-    flags.set(flag, on != 0);
+    flags.set(OpenFlags::NONBLOCK, on != 0);
     file.set_status_flags(flags);
     Ok(0)
 }
@@ -31,8 +34,15 @@ pub(crate) async fn sys_ioctl(cx: &Cx, fd: Fd, request: u32, arg: u64) -> SysRes
     match request {
         FIOCLEX => cx.process.files.set_cloexec(fd, true).map(|()| 0),
         FIONCLEX => cx.process.files.set_cloexec(fd, false).map(|()| 0),
-        FIONBIO => set_status(cx, &file, OpenFlags::NONBLOCK, arg),
-        FIOASYNC => set_status(cx, &file, OpenFlags::ASYNC, arg),
+        FIONBIO => set_nonblocking(cx, &file, arg),
+        FIOASYNC => owner::fioasync(cx, fd, &file, arg),
+        FIOSETOWN | SIOCSPGRP if file.inode.kind() == FileKind::Socket => {
+            let who: i32 = cx.mem().read(UserRef::new(arg))?;
+            owner::set_plain(cx, &file, who).map(|()| 0)
+        }
+        FIOGETOWN | SIOCGPGRP if file.inode.kind() == FileKind::Socket => {
+            cx.mem().write(UserRef::new(arg), &owner::get_plain(&file)).map(|()| 0)
+        }
         // Files that somebody can wait for know better what there is to read.
         FIONREAD if file.inode.kind() == FileKind::Regular && file.ops.wait_queue().is_none() => {
             let size = file.inode.metadata()?.size;

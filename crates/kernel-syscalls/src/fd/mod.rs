@@ -6,6 +6,7 @@
 pub(crate) mod fcntl;
 pub(crate) mod ioctl;
 pub(crate) mod lock;
+pub(crate) mod owner;
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use abi_linux::fs::StatFs;
 use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timestamps, Uid, chownat, fstatfs,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timestamps, Uid, chownat, fstatfs,
     linkat, mkdirat, mknodat, open, openat2, readlinkat, renameat_with, statx, symlinkat, unlinkat,
     utimensat,
 };
@@ -74,6 +74,13 @@ impl Node {
     pub fn open_root(path: &std::path::Path) -> SysResult<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         open(path, flags, Mode::empty()).map(Self).map_err(errno)
+    }
+
+    /// As [`Node::open_root`], of a path that was resolved before: ELOOP if a symbolic link has taken the place of a part
+    /// of it since.
+    pub fn open_resolved(path: &std::path::Path) -> SysResult<Self> {
+        let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
+        openat2(CWD, path, flags, Mode::empty(), resolve).map(Self).map_err(errno)
     }
 
     /// Takes a descriptor that the operator handed over.

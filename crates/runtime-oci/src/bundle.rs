@@ -134,6 +134,29 @@ pub fn parse(bundle: &Path, config: &Value) -> Result<ContainerSpec, BundleError
     Ok(container)
 }
 
+/// The directory that becomes `/`, without symbolic links. What `root.path` says relative to the bundle must lie
+/// there, not behind a link: who can change the bundle is not who may choose any directory of the host.
+pub fn resolve_rootfs(bundle: &Path, rootfs: &Path) -> Result<PathBuf, BundleError> {
+    let unusable = |error| {
+        invalid("root.path", format!("{} can't be used: {error}; give a directory", rootfs.display()))
+    };
+    let resolved = rootfs.canonicalize().map_err(unusable)?;
+    if !resolved.is_dir() {
+        return Err(invalid("root.path", format!("{} is not a directory; give one", rootfs.display())));
+    }
+    if let Ok(inside) = rootfs.strip_prefix(bundle) {
+        let bundle = bundle.canonicalize().map_err(unusable)?;
+        if resolved != bundle.join(inside.components().as_path()) {
+            let problem = format!(
+                "{} leads out of the bundle, or is a symbolic link; write the directory's absolute path",
+                inside.display()
+            );
+            return Err(invalid("root.path", problem));
+        }
+    }
+    Ok(resolved)
+}
+
 /// A name for uname(2).
 fn name(name: Vec<u8>, field: &'static str) -> Result<Vec<u8>, BundleError> {
     // __NEW_UTS_LEN of include/uapi/linux/utsname.h.

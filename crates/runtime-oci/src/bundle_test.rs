@@ -196,3 +196,19 @@ fn missing_fields_are_named() {
         assert!(parsed(&config).is_err());
     }
 }
+
+#[test]
+fn root_does_not_lead_out_of_the_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("b");
+    std::fs::create_dir_all(bundle.join("rootfs/deep")).unwrap();
+    std::os::unix::fs::symlink("/etc", bundle.join("link")).unwrap();
+    let resolved = |path: &str| super::resolve_rootfs(&bundle, &bundle.join(path));
+    assert!(resolved("rootfs").unwrap().ends_with("b/rootfs"));
+    assert!(resolved("./rootfs/./deep").unwrap().ends_with("b/rootfs/deep"));
+    for outside in ["link", "../b", "..", "rootfs/../../b", "none", "link/passwd"] {
+        let message = resolved(outside).expect_err(outside).to_string();
+        assert!(message.starts_with("config.json: root.path: "), "{message}");
+    }
+    assert!(resolved("/etc").is_ok());
+}

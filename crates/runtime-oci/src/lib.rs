@@ -20,7 +20,7 @@ mod supported;
 mod template;
 mod text;
 
-pub use bundle::{BundleError, load, parse, read};
+pub use bundle::{BundleError, load, parse, read, resolve_rootfs};
 pub use cgroup::resources_from_json;
 pub use features::features;
 pub use oci_spec::runtime::LinuxResources;

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,6 +70,7 @@ impl Container {
         let program = host_seccomp::compile(&rules).map_err(Error::Filter)?;
         let filter: Vec<Instruction> = program.iter().map(instruction).collect();
         let ids = GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid };
+        let network = network(&spec)?;
         let made = platform_notify::spawn(SpawnSpec {
             filter: &filter,
             program: guest_loader::LOADER,
@@ -76,6 +78,7 @@ impl Container {
             envp: c_strings(&spec.process.env, "environment variable")?,
             ids,
             place: &|pid| place(making.cgroup.as_ref(), pid),
+            network: network.as_ref().map(AsFd::as_fd),
         });
         let platform = NotifyPlatform::new(made.map_err(Error::Spawn)?).map_err(Error::Platform)?;
         let uts = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
@@ -204,6 +207,7 @@ impl Container {
             envp: c_strings(&process.env, "environment variable")?,
             ids: self.ids,
             place: &|pid| place(self.cgroup.as_ref(), pid),
+            network: None,
         };
         self.platform.join(spec).map_err(Error::Spawn)
     }
@@ -307,6 +311,18 @@ fn behind_pty(
 ) -> Result<(Option<Console>, Option<OwnedFd>), Error> {
     let Some(terminal) = terminal else { return Ok((None, None)) };
     Console::start(Arc::clone(terminal), size, Arc::clone(engine.events())).map(|(a, b)| (Some(a), Some(b)))
+}
+
+/// The network namespace that linux.namespaces gives by a path.
+fn network(spec: &ContainerSpec) -> Result<Option<File>, Error> {
+    let path = spec.namespaces.iter().find(|namespace| namespace.kind == "network");
+    let Some(path) = path.and_then(|namespace| namespace.path.as_ref()) else { return Ok(None) };
+    let failed = |error: std::io::Error| Error::Setting {
+        field: "linux.namespaces",
+        wanted: path.display().to_string(),
+        errno: Errno::from_raw(error.raw_os_error().unwrap_or_default()),
+    };
+    File::open(path).map(Some).map_err(failed)
 }
 
 fn place(cgroup: Option<&Cgroup>, pid: HostTid) -> SysResult<()> {

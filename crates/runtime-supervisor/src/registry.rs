@@ -2,7 +2,6 @@
 //! all.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path as HostPath;
 use std::sync::{Arc, Weak};
 
 use abi_linux::signal::Signal;
@@ -158,9 +157,9 @@ fn host_names(spec: &ContainerSpec) -> HostPrefixes {
 }
 
 impl Assembly<'_> {
-    fn host_dir(&self, path: &HostPath, access: HostAccess, sharing: Sharing) -> SysResult<Arc<HostFs>> {
+    fn host_dir(&self, node: Node, access: HostAccess, sharing: Sharing) -> SysResult<Arc<HostFs>> {
         let options = HostFsOptions { sharing, access, ..HostFsOptions::default() };
-        HostFs::new(Node::open_root(path)?, options, Arc::clone(&self.devices))
+        HostFs::new(node, options, Arc::clone(&self.devices))
     }
 
     fn mount_all(
@@ -229,7 +228,9 @@ impl Assembly<'_> {
             _ => Error::Rootfs { path: spec.rootfs.display().to_string(), errno },
         };
         let access = if overlay || spec.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
-        let lower = self.host_dir(&spec.rootfs, access, Sharing::Exclusive).map_err(failed)?;
+        // What was checked must still be there, and no link to elsewhere.
+        let node = Node::open_resolved(&spec.rootfs).map_err(failed)?;
+        let lower = self.host_dir(node, access, Sharing::Exclusive).map_err(failed)?;
         if !overlay {
             return Ok(lower);
         }
@@ -259,7 +260,7 @@ impl Assembly<'_> {
         Ok(match &mount.kind {
             MountKind::Bind(source) => {
                 let access = if mount.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
-                self.host_dir(source, access, Sharing::Shared)?
+                self.host_dir(Node::open_root(source)?, access, Sharing::Shared)?
             }
             // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,

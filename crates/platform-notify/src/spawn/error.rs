@@ -27,9 +27,10 @@ pub enum Step {
     Exec,
     Join,
     Place,
+    Network,
 }
 
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 22] = [
     Step::LoaderFile,
     Step::Socket,
     Step::Clone,
@@ -51,6 +52,7 @@ const STEPS: [Step; 21] = [
     Step::Exec,
     Step::Join,
     Step::Place,
+    Step::Network,
 ];
 
 impl Step {
@@ -83,6 +85,7 @@ impl Step {
             Self::Exec => "execute the loader",
             Self::Join => "enter the container's namespaces",
             Self::Place => "put the process into the container's cgroup",
+            Self::Network => "enter the network namespace of the container",
         }
     }
 

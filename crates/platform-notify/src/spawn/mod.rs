@@ -32,6 +32,7 @@ use host_sys::memfd;
 use host_sys::pidfd::{self, Ending};
 use host_sys::seccomp::{self, Instruction};
 use platform_api::HostTid;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub use error::{SpawnError, Step};
 
@@ -73,6 +74,9 @@ pub struct SpawnSpec<'a> {
     pub ids: GuestIds,
     /// Called with its host id before it does anything: to put it into a cgroup.
     pub place: &'a dyn Fn(HostTid) -> SysResult<()>,
+    /// The network namespace of the host that it is to be in; a new, empty one without. It gives guests nothing, who
+    /// have no sockets of the host: it is where the host looks for the container's network.
+    pub network: Option<BorrowedFd<'a>>,
 }
 
 /// For [`SpawnSpec::place`]: stays where the supervisor is.
@@ -145,17 +149,46 @@ pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
     let at = |step: Step| move |errno: Errno| SpawnError { step, errno };
     let loader = memfd::sealed("palisade-loader", spec.program).map_err(at(Step::LoaderFile))?;
     let (ours, theirs) = UnixStream::pair().map_err(|e| from_io(Step::Socket, &e))?;
-    let place = spec.place;
+    let (place, spec_network) = (spec.place, spec.network);
     let plan = plan(spec, &ours, &theirs, loader.as_fd(), None);
+    let away = spec_network.map(Away::enter).transpose().map_err(at(Step::Network))?;
+    let flags = child::NAMESPACES & if away.is_some() { !libc::CLONE_NEWNET } else { !0 };
     // SAFETY: the child runs child::run only, which neither allocates, locks nor unwinds, and never returns.
-    let side = unsafe { host_sys::child::clone(child::NAMESPACES) }.map_err(at(Step::Clone))?;
+    let side = unsafe { host_sys::child::clone(flags) }.map_err(at(Step::Clone))?;
     let (init, pidfd) = match side {
         Side::Child => child::run(&plan),
         Side::Parent { pid, pidfd } => (pid, pidfd),
     };
-    drop(theirs);
+    drop((theirs, away));
     let made = write_id_maps(init, &plan).and_then(|()| set_up(init, &pidfd, ours, &plan, place));
     contain(init, pidfd, loader, made)
+}
+
+/// This thread in another network namespace, until it is dropped.
+struct Away {
+    home: fs::File,
+}
+
+impl Away {
+    fn enter(network: BorrowedFd<'_>) -> SysResult<Self> {
+        let home = fs::File::open("/proc/thread-self/ns/net");
+        let home = home.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
+        move_to(network)?;
+        Ok(Self { home })
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        if let Err(error) = move_to(self.home.as_fd()) {
+            tracing::error!(%error, "cannot return to the supervisor's network namespace");
+        }
+    }
+}
+
+fn move_to(network: BorrowedFd<'_>) -> SysResult<()> {
+    let moved = move_into_link_name_space(network, Some(LinkNameSpaceType::Network));
+    moved.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }
 
 /// Makes a process in the container whose init stands behind `target`; with the loader's file of the container.

@@ -21,7 +21,7 @@ const BEFORE_START: [HookKind; 3] = [HookKind::Prestart, HookKind::CreateRuntime
 /// Reads the bundle.
 pub(super) fn load(args: &CreateArgs) -> Result<ContainerSpec> {
     let mut spec = runtime_oci::load(&args.bundle)?;
-    spec.rootfs = super::guest::existing_dir(&spec.rootfs, "root.path")?;
+    spec.rootfs = runtime_oci::resolve_rootfs(&args.bundle, &spec.rootfs)?;
     spec.strict = args.tracing.strict;
     let listening = listen_fds();
     if listening > 0 {

@@ -318,7 +318,7 @@ fn slow_hook_is_given_up() {
 
 #[test]
 fn filter_decides_about_emulated_and_native_calls() {
-    let script = "mkdir /tmp/x; nice; grep Seccomp: /proc/self/status; timeout 5 chmod 700 /tmp; echo $?; setarch i686 true; echo $?";
+    let script = "mkdir /tmp/x; nice; grep Seccomp: /proc/self/status; bash -c 'chmod 700 /tmp; :' 2>&1 | sed 's/ [0-9]* Bad/ Bad/'; setarch i686 true; echo $?";
     let done = same(&shell(script).with(|config| {
         let equal = |value: u64| json!([{ "index": 0, "value": value, "op": "SCMP_CMP_EQ" }]);
         config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [

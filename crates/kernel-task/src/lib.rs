@@ -4,8 +4,9 @@
 //! know of them. [`Kernel`] is a container's userspace kernel, [`Process`] a thread group, [`Task`] a thread.
 //!
 //! Lock order (outer first): `Kernel.discovery` → `Process.exec` → `Kernel.tasks` →
-//! `Process.tasks`/`children` → `Process.fs` (`shareable`) → `FdTable` → leaf locks (credentials, limits, comm). None is held while guest memory is copied, and none but
-//! `Kernel.discovery` while the host is asked.
+//! `Process.tasks`/`children` → `Process.fs` (`shareable`) → `FdTable` → leaf locks (credentials, limits, comm). None is
+//! held while guest memory is copied, and none but `Kernel.discovery` while the host is asked; `Process.exec` is held
+//! while the host puts a mapped file where an exec would put the loader.
 #![forbid(unsafe_code)]
 
 pub mod credentials;

@@ -98,11 +98,14 @@ pub(crate) fn sys_mmap(
             return Ok(Outcome::Substitute { nr: MMAP, args });
         }
     };
-    if fd.0 == LOADER_FD && cx.exec_is_under_way() {
-        // The loader stands at that number now, and the process is about to lose its mappings anyway.
-        return Err(Errno::ENOMEM);
+    let install = || cx.kernel().platform.install_fd(cx.call.id, fd.0, host.as_fd());
+    if fd.0 == LOADER_FD {
+        // Where the loader stands nothing takes its place, or the host would execute that. The process is about to lose
+        // its mappings anyway.
+        cx.before_any_exec(install).ok_or(Errno::ENOMEM)??;
+    } else {
+        install()?;
     }
-    cx.kernel().platform.install_fd(cx.call.id, fd.0, host.as_fd())?;
     cx.process.note_mapped_fd(fd.0);
     Ok(Outcome::Continue)
 }

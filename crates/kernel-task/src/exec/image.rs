@@ -114,6 +114,13 @@ pub(crate) enum ExecState {
 }
 
 impl ExecState {
+    fn is_under_way_beside(&self, task: &Task) -> bool {
+        match self {
+            Self::Pending(exec) | Self::Started(exec) => exec.tid != task.tid,
+            _ => false,
+        }
+    }
+
     pub(crate) fn inherited(&self) -> Self {
         match self {
             Self::Init(exec) => Self::Init(Arc::clone(exec)),
@@ -149,10 +156,13 @@ impl Task {
     /// loader then. An exec of this very thread has failed if it can ask.
     #[must_use]
     pub fn exec_is_under_way(&self) -> bool {
-        match &*self.process.exec.lock() {
-            ExecState::Pending(exec) | ExecState::Started(exec) => exec.tid != self.tid,
-            _ => false,
-        }
+        self.process.exec.lock().is_under_way_beside(self)
+    }
+
+    /// Does `act`, a short thing, before any other thread's exec begins; `None` when one has begun.
+    pub fn before_any_exec<R>(&self, act: impl FnOnce() -> R) -> Option<R> {
+        let state = self.process.exec.lock();
+        (!state.is_under_way_beside(self)).then(act)
     }
 
     /// Address of an empty string that the guest cannot change: the padding of the vDSO's ELF header.

@@ -130,10 +130,10 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         133 => ret(crate::path::nodes::sys_mknod(cx, r(a[0]), r(a[1]), r(a[2]))), // mknod
         134 => crate::stub::counted(cx, Errno::ENOSYS), // uselib
         135 => ret(crate::system::sys_personality(cx, r(a[0]))), // personality
-        136 => crate::stub::counted(cx, Errno::ENOSYS), // ustat
+        136 => ret(crate::system::filesystems::sys_ustat(cx, r(a[0]), r(a[1]))), // ustat
         137 => ret(crate::file::statfs::sys_statfs(cx, r(a[0]), r(a[1]))), // statfs
         138 => ret(crate::file::statfs::sys_fstatfs(cx, r(a[0]), r(a[1]))), // fstatfs
-        139 => crate::stub::counted(cx, Errno::ENOSYS), // sysfs
+        139 => ret(crate::system::filesystems::sys_sysfs(cx, r(a[0]), r(a[1]), r(a[2]))), // sysfs
         140 => ret(crate::sched::sys_getpriority(cx, r(a[0]), r(a[1]))), // getpriority
         141 => ret(crate::sched::sys_setpriority(cx, r(a[0]), r(a[1]), r(a[2]))), // setpriority
         142 => ret(crate::sched::sys_sched_setparam(cx, r(a[0]), r(a[1]))), // sched_setparam

@@ -1,5 +1,6 @@
 //! The machine and the container as a whole: uname, sysinfo, host names, random bytes.
 
+pub(crate) mod filesystems;
 pub(crate) mod security;
 
 use std::sync::atomic::Ordering;

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         fifo_joins_two_processes,
         mknod_kinds,
         statfs_answers,
+        old_calls_know_filesystems,
         statx_agrees_with_stat,
         write_to_running_program_gets_etxtbsy_or_erofs,
         xattr_round_trip_or_enotsup,
@@ -238,6 +239,31 @@ fn mknod_kinds() {
     assert!(fs::metadata(scratch.at("p")).expect("stat").file_type().is_fifo());
     assert_eq!(mknod(&scratch.at("d"), SFlag::S_IFDIR, Mode::S_IRWXU, 0), Err(Errno::EPERM));
     assert_eq!(mknod(&scratch.at("f"), SFlag::S_IFREG, Mode::S_IRWXU, 0), Err(Errno::EEXIST));
+}
+
+fn old_calls_know_filesystems() {
+    let sysfs = |option: i32, first: usize, second: usize| {
+        // SAFETY: the arguments are numbers, or addresses of a string and of room for one.
+        Errno::result(unsafe { libc::syscall(libc::SYS_sysfs, option, first, second) })
+    };
+    let index = sysfs(1, c"proc".as_ptr().addr(), 0).expect("procfs has an index");
+    assert!(index < sysfs(3, 0, 0).expect("a count"));
+    let mut name = [0_u8; 64];
+    assert_eq!(sysfs(2, index as usize, name.as_mut_ptr().addr()), Ok(0));
+    assert!(name.starts_with(b"proc\0"));
+    assert_eq!(sysfs(1, c"ext0".as_ptr().addr(), 0), Err(Errno::EINVAL));
+    assert_eq!(sysfs(2, 1000, name.as_mut_ptr().addr()), Err(Errno::EINVAL));
+    assert_eq!(sysfs(4, 0, 0), Err(Errno::EINVAL));
+    let dev = fs::metadata("/proc").expect("stat").dev();
+    let mut ustat = [u64::MAX; 4];
+    let call = |dev: u64, at: *mut u64| {
+        // SAFETY: room for a struct ustat, or an address that is refused.
+        Errno::result(unsafe { libc::syscall(libc::SYS_ustat, dev as u32, at) })
+    };
+    assert_eq!(call(dev, ustat.as_mut_ptr()), Ok(0));
+    assert_eq!(ustat[0] as u32, 0);
+    assert_eq!(call(0xffff_ffff, ustat.as_mut_ptr()), Err(Errno::EINVAL));
+    assert_eq!(call(dev, std::ptr::without_provenance_mut(8)), Err(Errno::EFAULT));
 }
 
 fn statfs_answers() {

@@ -40,6 +40,11 @@ static TEXTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The types of filesystems, in the order of their indices.
+pub fn filesystem_types() -> impl Iterator<Item = &'static str> {
+    FILESYSTEMS.lines().filter_map(|line| line.split('\t').nth(1))
+}
+
 const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevtmpfs\n\
     nodev\tsockfs\nnodev\tpipefs\nnodev\tdevpts\nnodev\toverlay\nnodev\tmqueue\n";
 

@@ -29,6 +29,8 @@ mod sysvipc;
 #[cfg(test)]
 mod tests;
 
+pub use fixed::filesystem_types;
+
 use std::sync::{Arc, OnceLock, Weak};
 
 use abi_linux::SysResult;

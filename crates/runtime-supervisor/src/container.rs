@@ -31,6 +31,7 @@ use crate::jobs::Jobs;
 use crate::launch::{self, Sandbox};
 use crate::life::Life;
 use crate::owner::Owner;
+use crate::settings;
 use crate::stdio::Streams;
 use crate::trace::{self, TraceTo};
 
@@ -206,7 +207,10 @@ impl Container {
             argv: c_strings(&process.args, "argument")?,
             envp: c_strings(&process.env, "environment variable")?,
             ids: self.ids,
-            place: &|pid| place(self.cgroup.as_ref(), pid),
+            place: &|pid| {
+                settings::start_on(process, pid)?;
+                place(self.cgroup.as_ref(), pid)
+            },
             network: None,
         };
         self.platform.join(spec).map_err(Error::Spawn)

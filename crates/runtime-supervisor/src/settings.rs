@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use abi_linux::Errno;
+use abi_linux::{Errno, SysResult};
 use host_sys::schedule::{self, Attributes};
 use kernel_task::Process;
 use kernel_task::seccomp::Filter;
@@ -69,10 +69,12 @@ fn on_host(process: &ProcessSpec, pid: HostTid, is_first: bool) -> Result<(), Er
             |errno| setting("process.ioPriority", format!("{}:{}", priority >> 13, priority & 7), errno);
         schedule::set_io_priority(pid, priority).map_err(failed)?;
     }
-    // "This setting is not applicable to the container's init process." What it starts on is settled when it is made;
-    // by now it is in its cgroup.
+    // "This setting is not applicable to the container's init process."
     match (&process.final_cpus, is_first) {
-        (Some(cpus), false) => set_cpus(pid, cpus),
+        (Some(cpus), false) => {
+            let failed = |errno| setting("process.execCPUAffinity.final", format!("{cpus:?}"), errno);
+            set_cpus(pid, cpus).map_err(failed)
+        }
         _ => Ok(()),
     }
 }
@@ -89,14 +91,19 @@ fn set_oom_score(pid: HostTid, adj: i32) -> Result<(), Error> {
     })
 }
 
-fn set_cpus(pid: HostTid, cpus: &[usize]) -> Result<(), Error> {
+/// execCPUAffinity.initial: where an exec'd process is until it is in its cgroup.
+pub(crate) fn start_on(process: &ProcessSpec, pid: HostTid) -> SysResult<()> {
+    process.initial_cpus.as_deref().map_or(Ok(()), |cpus| {
+        set_cpus(pid, cpus)
+            .inspect_err(|error| tracing::error!("process.execCPUAffinity.initial {cpus:?}: {error}"))
+    })
+}
+
+fn set_cpus(pid: HostTid, cpus: &[usize]) -> SysResult<()> {
     let mut set = CpuSet::new();
     for cpu in cpus.iter().copied().filter(|&cpu| cpu < CpuSet::MAX_CPU) {
         set.set(cpu);
     }
     let pid = rustix::process::Pid::from_raw(pid);
-    let failed = |errno: rustix::io::Errno| {
-        setting("process.execCPUAffinity", format!("{cpus:?}"), Errno::from_raw(errno.raw_os_error()))
-    };
-    sched_setaffinity(pid, &set).map_err(failed)
+    sched_setaffinity(pid, &set).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }

@@ -60,6 +60,9 @@ pub(crate) const FIGURES: &[(&str, Goal)] = &[
 /// `palisade run` of /bin/true, as a share of runc's.
 pub(crate) const START_SHARE_OF_RUNC: f64 = 0.35;
 
+/// `palisade create`, `start`, exit of /bin/true and `delete`, as a share of runc's.
+pub(crate) const LIFE_SHARE_OF_RUNC: f64 = 0.4;
+
 /// PSS of supervisor and helpers of an idle sandbox.
 pub(crate) const IDLE_PSS_KIB: u64 = 5 * 1024;
 

@@ -1,7 +1,8 @@
 //! Compares Palisade with the host and with other runtimes, in one run, on one machine.
 //!
 //! `palisade-bench micro [--json FILE] [--rounds N]` measures single operations with the program `probe`;
-//! `palisade-bench macro` measures the workloads of the integration tests. It reports and judges nothing: a
+//! `palisade-bench life` measures starts and idle memory (`micro` does so as well); `palisade-bench macro` measures whole
+//! workloads. It reports and judges nothing: a
 //! machine's figures mean something only beside each other, so the runtimes take turns (A B A B), and each
 //! ratio stands beside the goal that the project has set itself.
 
@@ -24,7 +25,7 @@ struct Options {
     rounds: usize,
 }
 
-const USAGE: &str = "usage: palisade-bench micro|macro [--rounds N] [--json FILE]";
+const USAGE: &str = "usage: palisade-bench micro|life|macro [--rounds N] [--json FILE]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     }
     let run: fn(&Options) -> serde_json::Value = match mode.as_deref() {
         Some("micro") => micro::run,
+        Some("life") => |options| startup::run(options.rounds).into(),
         Some("macro") => macros::run,
         _ => return usage(),
     };

@@ -57,17 +57,28 @@ impl Runtime {
         }
     }
 
-    /// `RUNTIME … run --bundle BUNDLE ID` for a runtime that takes bundles.
-    pub(crate) fn run_bundle(self, bundle: &Path) -> Option<Command> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+    /// `RUNTIME … VERB` for a runtime that takes bundles.
+    pub(crate) fn command(self, verb: &str) -> Option<Command> {
         let mut command = Command::new(self.program()?);
         match self {
             Self::Native | Self::PalisadeStrict => return None,
             Self::Runsc => drop(command.args(["--ignore-cgroups", "--network=none"])),
             Self::Palisade | Self::Runc | Self::Crun => {}
         }
-        let id = format!("bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        command.args(["run", "--bundle"]).arg(bundle).arg(id);
+        command.arg(verb);
+        Some(command)
+    }
+
+    /// An id that no container of a benchmark has had.
+    pub(crate) fn new_id() -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        format!("bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// `RUNTIME … run --bundle BUNDLE ID`.
+    pub(crate) fn run_bundle(self, bundle: &Path) -> Option<Command> {
+        let mut command = self.command("run")?;
+        command.arg("--bundle").arg(bundle).arg(Self::new_id());
         Some(command)
     }
 }

@@ -232,6 +232,17 @@ pub fn send(socket: i32, bytes: &[u8]) -> SysResult<()> {
     if ret == -1 { Err(crate::last()) } else { Ok(()) }
 }
 
+/// write(2), all or an error.
+pub fn write(file: i32, bytes: &[u8]) -> SysResult<()> {
+    // SAFETY: the kernel reads `bytes.len()` bytes of the live `bytes`.
+    let ret = unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
+    match usize::try_from(ret) {
+        Ok(written) if written == bytes.len() => Ok(()),
+        Ok(_) => Err(Errno::EIO),
+        Err(_) => Err(crate::last()),
+    }
+}
+
 /// Receives one byte; `None` at the end of the stream. Without `block` EAGAIN says that there is none yet.
 pub fn receive(socket: i32, block: bool) -> SysResult<Option<u8>> {
     let mut byte = 0u8;

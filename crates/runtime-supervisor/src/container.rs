@@ -72,13 +72,15 @@ impl Container {
         let filter: Vec<Instruction> = program.iter().map(instruction).collect();
         let ids = GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid };
         let network = network(&spec)?;
+        let doors = doors(making.cgroup.as_ref())?;
         let made = platform_notify::spawn(SpawnSpec {
             filter: &filter,
             program: guest_loader::LOADER,
             argv: c_strings(&spec.process.args, "argument")?,
             envp: c_strings(&spec.process.env, "environment variable")?,
             ids,
-            place: &|pid| place(making.cgroup.as_ref(), pid),
+            place: &|pid| place(making.cgroup.as_ref().filter(|_| doors.is_none()), pid),
+            doors: doors.as_deref().unwrap_or_default(),
             network: network.as_ref().map(AsFd::as_fd),
         });
         let platform = NotifyPlatform::new(made.map_err(Error::Spawn)?).map_err(Error::Platform)?;
@@ -201,6 +203,7 @@ impl Container {
     }
 
     fn spawn_joined(&self, process: &ProcessSpec) -> Result<Joined, Error> {
+        let doors = doors(self.cgroup.as_ref())?;
         let spec = SpawnSpec {
             filter: &self.filter,
             program: guest_loader::LOADER,
@@ -209,8 +212,9 @@ impl Container {
             ids: self.ids,
             place: &|pid| {
                 settings::start_on(process, pid)?;
-                place(self.cgroup.as_ref(), pid)
+                place(self.cgroup.as_ref().filter(|_| doors.is_none()), pid)
             },
+            doors: doors.as_deref().unwrap_or_default(),
             network: None,
         };
         self.platform.join(spec).map_err(Error::Spawn)
@@ -327,6 +331,15 @@ fn network(spec: &ContainerSpec) -> Result<Option<File>, Error> {
         errno: Errno::from_raw(error.raw_os_error().unwrap_or_default()),
     };
     File::open(path).map(Some).map_err(failed)
+}
+
+/// How a process enters the container's cgroup by itself; `None`: it has to be put there.
+fn doors(cgroup: Option<&Cgroup>) -> Result<Option<Vec<OwnedFd>>, Error> {
+    let doors = cgroup.map_or(Ok(None), Cgroup::doors);
+    doors.map_err(|error| {
+        tracing::error!(%error, "cannot open the container's cgroup");
+        Error::Platform(Errno::EIO)
+    })
 }
 
 fn place(cgroup: Option<&Cgroup>, pid: HostTid) -> SysResult<()> {

@@ -3,6 +3,8 @@
 //! The order matters. Ids change before PR_SET_PDEATHSIG and PR_SET_DUMPABLE, which a change of ids resets.
 //! Mounts come before capabilities go. The filter is last but for the exec, which passes through it.
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use abi_linux::{Errno, SysResult};
 use host_sys::child::{self, Strings};
 use host_sys::seccomp::{self, Instruction};
@@ -40,6 +42,8 @@ pub(super) struct Plan<'a> {
     /// Whether the supervisor is root.
     pub(super) privileged: bool,
     pub(super) ids: GuestIds,
+    /// Cgroups to enter.
+    pub(super) doors: &'a [OwnedFd],
 }
 
 /// A step that failed.
@@ -94,6 +98,10 @@ fn become_guest(plan: &Plan<'_>) -> Tried<std::convert::Infallible> {
     match at(Step::Socket, child::receive(plan.socket, true))? {
         Some(GO) => {}
         _ => child::exit(126), // the parent is gone
+    }
+    for door in plan.doors {
+        // 0: the writer.
+        at(Step::Place, child::write(child::number(door.as_fd()), b"0"))?;
     }
     become_nobody(plan)?;
     if plan.target.is_none() {

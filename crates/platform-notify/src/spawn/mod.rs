@@ -74,6 +74,10 @@ pub struct SpawnSpec<'a> {
     pub ids: GuestIds,
     /// Called with its host id before it does anything: to put it into a cgroup.
     pub place: &'a dyn Fn(HostTid) -> SysResult<()>,
+    /// The `tasks` files of cgroups (version 1) that it enters by itself, open for writing. Whoever moves another
+    /// process waits for all CPUs to pass a quiet state, 5 to 20 ms; a single thread that moves itself does not (Linux
+    /// v6.18 kernel/cgroup/cgroup.c:cgroup_procs_write_start).
+    pub doors: &'a [OwnedFd],
     /// The network namespace of the host that it is to be in; a new, empty one without. It gives guests nothing, who
     /// have no sockets of the host: it is where the host looks for the container's network.
     pub network: Option<BorrowedFd<'a>>,
@@ -236,6 +240,7 @@ fn plan<'a>(
         target: target.map(host_sys::child::number),
         privileged: rustix::process::geteuid().is_root(),
         ids: spec.ids,
+        doors: spec.doors,
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn container_with(scenario: &str, filter: &[Instruction]) -> Containe
         envp: vec![],
         ids: GuestIds { uid: 0, gid: 0 },
         place: &platform_notify::stay,
+        doors: &[],
         network: None,
     };
     spawn(spec).expect("a container can be made")

@@ -44,6 +44,7 @@ guests! {
     system_v_ipc = "guest_sysv";
     posix_message_queues = "guest_mqueue";
     signals_of_files = "guest_sigio";
+    asynchronous_io_and_newer_file_calls = "guest_aio";
     posix_timers = "guest_timers";
     signalfds = "guest_signalfd";
     pidfds = "guest_pidfd";

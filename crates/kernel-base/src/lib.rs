@@ -8,6 +8,7 @@ pub mod caller;
 pub mod cred;
 pub mod executor;
 pub mod reg;
+pub mod sized;
 pub mod sync;
 pub mod timer;
 pub mod tunable;

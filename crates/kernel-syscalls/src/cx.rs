@@ -10,7 +10,7 @@ use kernel_base::reg::Fd;
 use kernel_base::user::Pieces;
 use kernel_task::{Kernel, Task};
 use kernel_vfs::file::File;
-use platform_api::Syscall;
+use platform_api::{Performed, Step, Syscall};
 
 /// Most bytes that one copy between guest and supervisor moves; longer transfers loop.
 pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
@@ -132,6 +132,14 @@ impl Cx {
     pub(crate) async fn park_for_job_control(&self) {
         let timers = &self.kernel().timers;
         timers.sleep_until(timers.now_ns().saturating_add(JOB_CONTROL_RETRY_NS)).await;
+    }
+
+    /// Has the thread make host calls; the platform has answered even when it fails.
+    pub(crate) fn perform(&self, mut next: impl FnMut(Performed) -> Step) -> SysResult<Outcome> {
+        if let Err(error) = self.kernel().platform.perform(&self.call, &mut next) {
+            tracing::debug!(tid = self.tid, %error, "cannot make a thread perform host calls");
+        }
+        Ok(Outcome::Answered)
     }
 
     /// One guest buffer.

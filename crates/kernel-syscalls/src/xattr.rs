@@ -6,9 +6,10 @@ use kernel_base::user::UserCStr;
 use kernel_vfs::ops::{XATTR_NAME_MAX, XATTR_SIZE_MAX};
 use kernel_vfs::path::Path;
 use kernel_vfs::walk::WalkFlags;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::cx::Cx;
-use crate::path::at::{CWD, Target};
+use crate::path::at::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, CWD, Target};
 
 /// Longest list of names (XATTR_LIST_MAX).
 const LIST_MAX: usize = 65536;
@@ -21,14 +22,38 @@ enum Subject {
     /// A path whose last symbolic link is meant itself.
     Link(UserCStr),
     Descriptor(Fd),
+    /// A directory, a path and AT_ flags.
+    At(Fd, UserCStr, u32),
+}
+
+/// `struct xattr_args` of setxattrat(2) and getxattrat(2).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct XattrArgs {
+    value: u64,
+    size: u32,
+    flags: u32,
 }
 
 impl Subject {
+    /// EINVAL for flags that these calls don't know.
+    fn at(dirfd: Fd, path: UserCStr, flags: u32) -> SysResult<Self> {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 {
+            Ok(Self::At(dirfd, path, flags))
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+
     fn find(self, cx: &Cx) -> SysResult<Path> {
         let (path, flags) = match self {
             Self::Descriptor(fd) => return Ok(cx.file(fd)?.path.clone()),
             Self::Follow(path) => (path, WalkFlags::empty()),
             Self::Link(path) => (path, WalkFlags::NOFOLLOW),
+            Self::At(dirfd, path, flags) => {
+                let target = Target::read_maybe_empty(cx, dirfd, path, flags)?;
+                return cx.with_walk(|walk| target.resolve(walk, WalkFlags::from_at(flags)));
+            }
         };
         let target = Target::read(cx, CWD, path)?;
         cx.with_walk(|walk| target.resolve(walk, flags))
@@ -176,4 +201,58 @@ pub(crate) fn sys_lremovexattr(cx: &Cx, path: UserCStr, name: UserCStr) -> SysRe
 /// fremovexattr(2).
 pub(crate) fn sys_fremovexattr(cx: &Cx, fd: Fd, name: UserCStr) -> SysResult<()> {
     remove(cx, Subject::Descriptor(fd), name)
+}
+
+/// setxattrat(2).
+pub(crate) fn sys_setxattrat(
+    cx: &Cx,
+    dirfd: Fd,
+    path: UserCStr,
+    at_flags: u32,
+    name: UserCStr,
+    args: u64,
+    size: usize,
+) -> SysResult<()> {
+    let XattrArgs { value, size, flags } = cx.mem().read_sized(args, size, size_of::<XattrArgs>())?;
+    set(cx, Subject::at(dirfd, path, at_flags)?, name, value, size as usize, flags)
+}
+
+/// getxattrat(2).
+pub(crate) fn sys_getxattrat(
+    cx: &Cx,
+    dirfd: Fd,
+    path: UserCStr,
+    at_flags: u32,
+    name: UserCStr,
+    args: u64,
+    size: usize,
+) -> SysResult<usize> {
+    let XattrArgs { value, size, flags } = cx.mem().read_sized(args, size, size_of::<XattrArgs>())?;
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    get(cx, Subject::at(dirfd, path, at_flags)?, name, value, size as usize)
+}
+
+/// listxattrat(2).
+pub(crate) fn sys_listxattrat(
+    cx: &Cx,
+    dirfd: Fd,
+    path: UserCStr,
+    at_flags: u32,
+    at: u64,
+    size: usize,
+) -> SysResult<usize> {
+    list(cx, Subject::at(dirfd, path, at_flags)?, at, size)
+}
+
+/// removexattrat(2).
+pub(crate) fn sys_removexattrat(
+    cx: &Cx,
+    dirfd: Fd,
+    path: UserCStr,
+    at_flags: u32,
+    name: UserCStr,
+) -> SysResult<()> {
+    remove(cx, Subject::at(dirfd, path, at_flags)?, name)
 }

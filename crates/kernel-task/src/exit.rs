@@ -83,6 +83,7 @@ impl Kernel {
         process.dying.store(true, Ordering::Relaxed);
         process.real_timer.disarm();
         process.posix_timers.clear();
+        process.aio.clear();
         process.end_image();
         process.undo_semaphores();
         process.leave_shm();

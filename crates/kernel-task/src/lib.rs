@@ -9,6 +9,7 @@
 //! while the host puts a mapped file where an exec would put the loader.
 #![forbid(unsafe_code)]
 
+pub mod aio;
 pub mod credentials;
 pub mod current;
 mod dead;

@@ -11,6 +11,7 @@ use kernel_ipc::shm::Attachments;
 use kernel_vfs::mount::MountNamespace;
 use platform_api::HostTid;
 
+use crate::aio::AioContexts;
 use crate::exec::{ExecState, Image};
 use crate::fd_table::FdTable;
 use crate::fork::ForkSnapshot;
@@ -82,6 +83,8 @@ pub struct Process {
     pub exit_queue: WaitQueue,
     /// timer_create(2).
     pub posix_timers: PosixTimers,
+    /// Contexts of asynchronous I/O.
+    pub aio: AioContexts,
     /// PR_SET_CHILD_SUBREAPER.
     pub child_subreaper: AtomicBool,
     /// Has called execve since its fork (setpgid of a child answers EACCES then).
@@ -145,6 +148,7 @@ impl Process {
             burial: Mutex::default(),
             exit_queue: WaitQueue::new(),
             posix_timers: PosixTimers::default(),
+            aio: AioContexts::default(),
             child_subreaper: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             dumpable: AtomicU32::new(from.dumpable),

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod dirents;
+pub(crate) mod handle;
 pub(crate) mod open;
 pub(crate) mod size;
 pub(crate) mod stat;

@@ -3,6 +3,7 @@
 //! [`transfer::Transfer`] moves bytes between guest memory and a file; handlers here only check arguments
 //! in Linux's order (fs/read_write.c, Linux v6.18).
 
+pub(crate) mod aio;
 pub(crate) mod copy;
 pub(crate) mod sendfile;
 pub(crate) mod splice;

@@ -2,10 +2,13 @@
 
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
+use kernel_base::user::UserRef;
 use kernel_vfs::inode::FileKind;
+use kernel_vfs::permission::{self, Access};
 
 use crate::cx::Cx;
 
+const PAGE_SIZE: u64 = 4096;
 /// POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE.
 const ADVICES: u32 = 6;
 /// SYNC_FILE_RANGE_WAIT_BEFORE, WRITE and WAIT_AFTER.
@@ -29,6 +32,26 @@ pub(crate) fn sys_sync(_cx: &Cx) -> SysResult<()> {
 /// syncfs(2).
 pub(crate) fn sys_syncfs(cx: &Cx, fd: Fd) -> SysResult<()> {
     cx.file(fd).map(drop)
+}
+
+/// cachestat(2): what is there is cached, and nothing of it is waiting to be written (mm/filemap.c can_do_cachestat).
+pub(crate) fn sys_cachestat(cx: &Cx, fd: Fd, range: u64, stat: u64, flags: u32) -> SysResult<()> {
+    let file = cx.file(fd)?;
+    let [offset, len]: [u64; 2] = cx.mem().read(UserRef::new(range))?;
+    let meta = file.inode.metadata()?;
+    let creds = cx.credentials();
+    let may_write = file.flags().writable() || permission::check(&meta, &creds, Access::WRITE).is_ok();
+    if !may_write && !permission::is_owner(&meta, &creds) {
+        return Err(Errno::EPERM);
+    }
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let size = if file.inode.kind() == FileKind::Regular { meta.size } else { 0 };
+    let end = if len == 0 { size } else { offset.saturating_add(len).min(size) };
+    let pages = end.div_ceil(PAGE_SIZE).saturating_sub(offset / PAGE_SIZE);
+    // Cached, dirty, under writeback, evicted, recently evicted.
+    cx.mem().write(UserRef::new(stat), &[if end > offset { pages } else { 0 }, 0, 0, 0, 0])
 }
 
 /// sync_file_range(2).

@@ -21,6 +21,41 @@ const RWF_NOWAIT: u32 = 8;
 const RWF_APPEND: u32 = 16;
 const RWF_NOAPPEND: u32 = 32;
 
+/// A file's status flags with what RWF_ flags change in them (kiocb_set_rw_flags).
+pub(super) fn status_of(file: &File, flags: u32) -> SysResult<OpenFlags> {
+    let known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
+    let both = RWF_APPEND | RWF_NOAPPEND;
+    let mut status = file.flags();
+    if flags & !known != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if flags & both == both {
+        return Err(Errno::EINVAL);
+    }
+    if flags & RWF_NOWAIT != 0 {
+        // Disk files would have to answer for their caches.
+        if file.inode.kind() == FileKind::Regular {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        status |= OpenFlags::NONBLOCK;
+    }
+    if flags & RWF_APPEND != 0 {
+        status |= OpenFlags::APPEND;
+    }
+    if flags & RWF_NOAPPEND != 0 {
+        status.remove(OpenFlags::APPEND);
+    }
+    Ok(status)
+}
+
+/// What RWF_DSYNC and RWF_SYNC ask for after a write.
+pub(super) fn sync_after(file: &File, flags: u32) -> SysResult<()> {
+    if flags & (RWF_DSYNC | RWF_SYNC) != 0 && file.inode.kind() == FileKind::Regular {
+        file.ops.sync(flags & RWF_SYNC == 0)?;
+    }
+    Ok(())
+}
+
 /// One vectored call: its file and where.
 struct Vectored {
     file: Arc<File>,
@@ -37,48 +72,19 @@ impl Vectored {
         Ok(Self { file, place, flags })
     }
 
-    /// Status flags with what RWF_ flags change in them (kiocb_set_rw_flags).
-    fn status(&self) -> SysResult<OpenFlags> {
-        let known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
-        let both = RWF_APPEND | RWF_NOAPPEND;
-        let mut status = self.file.flags();
-        if self.flags & !known != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if self.flags & both == both {
-            return Err(Errno::EINVAL);
-        }
-        if self.flags & RWF_NOWAIT != 0 {
-            // Disk files would have to answer for their caches.
-            if self.file.inode.kind() == FileKind::Regular {
-                return Err(Errno::EOPNOTSUPP);
-            }
-            status |= OpenFlags::NONBLOCK;
-        }
-        if self.flags & RWF_APPEND != 0 {
-            status |= OpenFlags::APPEND;
-        }
-        if self.flags & RWF_NOAPPEND != 0 {
-            status.remove(OpenFlags::APPEND);
-        }
-        Ok(status)
-    }
-
     async fn read(self, cx: &Cx, iov: u64, count: usize) -> SysResult<usize> {
         self.file.check_readable()?;
         let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
-        let status = self.status()?;
+        let status = status_of(&self.file, self.flags)?;
         Transfer::new(cx, &self.file, bytes, self.place).with_flags(status).read().await
     }
 
     async fn write(self, cx: &Cx, iov: u64, count: usize) -> SysResult<usize> {
         self.file.check_writable()?;
         let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
-        let status = self.status()?;
+        let status = status_of(&self.file, self.flags)?;
         let written = Transfer::new(cx, &self.file, bytes, self.place).with_flags(status).write().await?;
-        if self.flags & (RWF_DSYNC | RWF_SYNC) != 0 && self.file.inode.kind() == FileKind::Regular {
-            self.file.ops.sync(self.flags & RWF_SYNC == 0)?;
-        }
+        sync_after(&self.file, self.flags)?;
         Ok(written)
     }
 }

@@ -99,7 +99,7 @@ pub(crate) fn sys_shmat(cx: &Cx, id: i32, addr: u64, flags: u32) -> SysResult<Ou
         });
         Step::Return(addr.cast_signed())
     };
-    perform(cx, |performed| match performed {
+    cx.perform(|performed| match performed {
         Performed::Started => Step::Perform { nr: MMAP, args },
         Performed::Interrupted => Step::Again,
         Performed::Result(error) if (-4095..0).contains(&error) => {
@@ -110,18 +110,10 @@ pub(crate) fn sys_shmat(cx: &Cx, id: i32, addr: u64, flags: u32) -> SysResult<Ou
     })
 }
 
-/// Has the thread make host calls; the platform has answered even when it fails.
-fn perform(cx: &Cx, mut next: impl FnMut(Performed) -> Step) -> SysResult<Outcome> {
-    if let Err(error) = cx.kernel().platform.perform(&cx.call, &mut next) {
-        tracing::debug!(tid = cx.tid, %error, "cannot map or unmap shared memory");
-    }
-    Ok(Outcome::Answered)
-}
-
 /// shmdt(2).
 pub(crate) fn sys_shmdt(cx: &Cx, addr: u64) -> SysResult<Outcome> {
     let len = cx.process.shm().len_at(addr).ok_or(Errno::EINVAL)?;
-    perform(cx, |performed| match performed {
+    cx.perform(|performed| match performed {
         Performed::Started => Step::Perform { nr: MUNMAP, args: [addr, len, 0, 0, 0, 0] },
         Performed::Interrupted => Step::Again,
         Performed::Result(0) => {

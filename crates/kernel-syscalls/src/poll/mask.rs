@@ -15,7 +15,7 @@ use crate::cx::Cx;
 const SIGSET_SIZE: usize = 8;
 
 /// Puts a mask in place until it is dropped.
-pub(super) struct MaskGuard<'a>(&'a Cx);
+pub(crate) struct MaskGuard<'a>(&'a Cx);
 
 impl Drop for MaskGuard<'_> {
     fn drop(&mut self) {
@@ -24,7 +24,7 @@ impl Drop for MaskGuard<'_> {
 }
 
 /// Reads an optional mask and puts it in place (set_user_sigmask).
-pub(super) fn put(cx: &Cx, mask: UserRef<u64>, size: usize) -> SysResult<Option<MaskGuard<'_>>> {
+pub(crate) fn put(cx: &Cx, mask: UserRef<u64>, size: usize) -> SysResult<Option<MaskGuard<'_>>> {
     let Some(mask) = mask.non_null() else { return Ok(None) };
     if size != SIGSET_SIZE {
         return Err(Errno::EINVAL);

@@ -4,7 +4,7 @@
 //! that some of the calls take.
 
 pub(crate) mod epoll;
-mod mask;
+pub(crate) mod mask;
 pub(crate) mod pollfds;
 pub(crate) mod select;
 mod wait;

@@ -222,6 +222,7 @@ impl Task {
         process.signal_actions.part(|_| SignalActions::default());
         process.signal_actions.write(SignalActions::reset);
         process.posix_timers.clear();
+        process.aio.clear();
         // What gains by its file is not for its user to look into (fs/exec.c:begin_new_exec, kernel/cred.c:commit_creds).
         let (old, new) = (process.credentials(), &exec.credentials);
         let is_users = new.euid == new.ruid && new.egid == new.rgid && !gains(&old, new);

@@ -200,11 +200,9 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         203 => ret(crate::sched::sys_sched_setaffinity(cx, r(a[0]), r(a[1]), r(a[2]))), // sched_setaffinity
         204 => ret(crate::sched::sys_sched_getaffinity(cx, r(a[0]), r(a[1]), r(a[2]))), // sched_getaffinity
         205 => crate::stub::counted(cx, Errno::ENOSYS), // set_thread_area
-        206 => crate::stub::counted(cx, Errno::ENOSYS), // io_setup
-        207 => crate::stub::counted(cx, Errno::ENOSYS), // io_destroy
-        208 => crate::stub::counted(cx, Errno::ENOSYS), // io_getevents
-        209 => crate::stub::counted(cx, Errno::ENOSYS), // io_submit
-        210 => crate::stub::counted(cx, Errno::ENOSYS), // io_cancel
+        206 => ret(crate::io::aio::sys_io_setup(cx, r(a[0]), r(a[1]))), // io_setup
+        207 => ret(crate::io::aio::sys_io_destroy(cx, r(a[0]))), // io_destroy
+        210 => ret(crate::io::aio::sys_io_cancel(cx, r(a[0]), r(a[1]), r(a[2]))), // io_cancel
         211 => crate::stub::counted(cx, Errno::ENOSYS), // get_thread_area
         212 => crate::stub::counted(cx, Errno::ENOSYS), // lookup_dcookie
         213 => ret(crate::poll::epoll::sys_epoll_create(cx, r(a[0]))), // epoll_create
@@ -281,7 +279,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         300 => crate::stub::counted(cx, Errno::ENOSYS), // fanotify_init
         301 => crate::stub::counted(cx, Errno::ENOSYS), // fanotify_mark
         302 => ret(crate::process::limits::sys_prlimit64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // prlimit64
-        303 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // name_to_handle_at
+        303 => ret(crate::file::handle::sys_name_to_handle_at(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // name_to_handle_at
         304 => crate::stub::counted(cx, Errno::EPERM), // open_by_handle_at
         305 => crate::gate::checked(cx), // clock_adjtime
         306 => ret(crate::io::sync::sys_syncfs(cx, r(a[0]))), // syncfs
@@ -307,7 +305,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         330 => crate::gate::checked(cx), // pkey_alloc
         331 => crate::gate::checked(cx), // pkey_free
         332 => ret(crate::file::statx::sys_statx(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // statx
-        333 => crate::stub::counted(cx, Errno::ENOSYS), // io_pgetevents
         334 => crate::gate::checked(cx), // rseq
         335 => crate::stub::counted(cx, Errno::ENOSYS), // uretprobe
         336 => crate::stub::counted(cx, Errno::ENOSYS), // uprobe
@@ -336,7 +333,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         448 => ret(crate::process::remote::sys_process_mrelease(cx, r(a[0]), r(a[1]))), // process_mrelease
         449 => crate::gate::checked(cx), // futex_waitv
         450 => ret(crate::mem::numa::sys_set_mempolicy_home_node(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // set_mempolicy_home_node
-        451 => crate::stub::counted(cx, Errno::ENOSYS), // cachestat
+        451 => ret(crate::io::sync::sys_cachestat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // cachestat
         452 => ret(crate::path::attributes::sys_fchmodat2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // fchmodat2
         453 => crate::stub::counted(cx, Errno::ENOSYS), // map_shadow_stack
         454 => crate::gate::checked(cx), // futex_wake
@@ -348,17 +345,17 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         460 => ret(crate::system::security::sys_lsm_set_self_attr(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // lsm_set_self_attr
         461 => ret(crate::system::security::sys_lsm_list_modules(cx, r(a[0]), r(a[1]), r(a[2]))), // lsm_list_modules
         462 => crate::gate::checked(cx), // mseal
-        463 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // setxattrat
-        464 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // getxattrat
-        465 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // listxattrat
-        466 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // removexattrat
+        463 => ret(crate::xattr::sys_setxattrat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // setxattrat
+        464 => ret(crate::xattr::sys_getxattrat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // getxattrat
+        465 => ret(crate::xattr::sys_listxattrat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // listxattrat
+        466 => ret(crate::xattr::sys_removexattrat(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // removexattrat
         467 => ret(crate::mount::tree::sys_open_tree_attr(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // open_tree_attr
-        468 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // file_getattr
-        469 => crate::stub::counted(cx, Errno::EOPNOTSUPP), // file_setattr
+        468 => ret(crate::file::handle::sys_file_getattr(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // file_getattr
+        469 => ret(crate::file::handle::sys_file_setattr(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // file_setattr
         1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
-        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 437 | 441 => return None,
+        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 208 | 209 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 333 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -391,6 +388,8 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         72 => ret(crate::fd::fcntl::sys_fcntl(cx, r(a[0]), r(a[1]), r(a[2])).await),
         73 => ret(crate::fd::lock::sys_flock(cx, r(a[0]), r(a[1])).await),
         85 => ret(crate::file::open::sys_creat(cx, r(a[0]), r(a[1])).await),
+        208 => ret(crate::io::aio::sys_io_getevents(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        209 => ret(crate::io::aio::sys_io_submit(cx, r(a[0]), r(a[1]), r(a[2])).await),
         220 => ret(crate::ipc::sem::sys_semtimedop(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         232 => ret(crate::poll::epoll::sys_epoll_wait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         242 => ret(crate::ipc::mqueue::sys_mq_timedsend(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
@@ -411,6 +410,7 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         326 => ret(crate::io::copy::sys_copy_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         327 => ret(crate::io::vector::sys_preadv2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         328 => ret(crate::io::vector::sys_pwritev2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
+        333 => ret(crate::io::aio::sys_io_pgetevents(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         437 => ret(crate::file::open::sys_openat2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         441 => ret(crate::poll::epoll::sys_epoll_pwait2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         _ => crate::stub::counted(cx, Errno::ENOSYS),

@@ -219,3 +219,38 @@ fn failed_creation_leaves_nothing() {
     let name = format!("palisade-test-{}-fails", std::process::id());
     assert!(left.map(|entry| entry.file_name()).all(|left| left != name.as_str()));
 }
+
+/// Version 2 as the host has it, whatever controllers are there: on a hybrid host, beside version 1's.
+#[test]
+fn version_2_group_of_the_host_freezes_and_kills() {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let (Some(line), true) = (line, rustix::process::geteuid().is_root()) else { return };
+    let hierarchies = Hierarchies::parse(line, "0::/\n").unwrap();
+    let path = format!("/palisade-test-{}-v2/inner", std::process::id());
+    let at = line.split(' ').nth(4).unwrap();
+    let controllers = fs::read_to_string(Path::new(at).join("cgroup.controllers")).unwrap();
+    let limits = match controllers.contains("hugetlb") {
+        true => json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4 << 20 }] }),
+        false => json!({}),
+    };
+    let resources = resources(limits);
+    let Ok(cgroup) = Cgroup::plan_in(&hierarchies, &request(&path, &resources)) else { return };
+    // Where somebody else delegates, there is nothing to test.
+    let Ok(()) = cgroup.make(&resources) else { return };
+    let leaf = cgroup.directory("").unwrap().to_path_buf();
+    if controllers.contains("hugetlb") {
+        assert_eq!(fs::read_to_string(leaf.join("hugetlb.2MB.max")).unwrap(), "4194304\n");
+        assert_eq!(cgroup.stats().unwrap().hugetlb["2MB"].limit, 4 << 20);
+    }
+    let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+    cgroup.add(child.id() as i32).unwrap();
+    cgroup.freeze().unwrap();
+    let events = fs::read_to_string(leaf.join("cgroup.events")).unwrap();
+    assert!(cgroup.is_frozen() && events.contains("frozen 1"), "{events}");
+    let reaper = std::thread::spawn(move || child.wait());
+    cgroup.kill_all().unwrap();
+    reaper.join().unwrap().unwrap();
+    cgroup.remove().unwrap();
+    assert!(!leaf.exists() && !leaf.parent().unwrap().exists());
+}

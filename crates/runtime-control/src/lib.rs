@@ -16,4 +16,6 @@ pub use client::{CallError, Client, connect, listen};
 pub use message::{
     Container, Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State, Streams, WindowSize,
 };
-pub use start::{Options, SUBCOMMAND, Started as Supervisor, note_supervisor, start, supervisor_of};
+pub use start::{
+    Options, SUBCOMMAND, Started as Supervisor, keep_descriptors, note_supervisor, start, supervisor_of,
+};

@@ -36,9 +36,16 @@ pub struct Started {
     pub client: Client,
 }
 
+/// Lets no descriptor but the standard ones pass into programs that this process executes: what a caller left open by
+/// mistake must not live as long as a container.
+pub fn keep_descriptors() -> io::Result<()> {
+    host_sys::child::close_on_exec_from(3).map_err(|errno| io::Error::from_raw_os_error(errno.raw()))
+}
+
 /// Starts the supervisor of the sandbox whose directory is `dir`. It ends by [`crate::Request::Shutdown`], or with
 /// its first container where [`Options::single`] is set; killing it kills all its guests.
 pub fn start(dir: &Path, options: &Options) -> io::Result<Started> {
+    keep_descriptors()?;
     let listener = listen(dir)?;
     let program = options.program.as_deref().unwrap_or(Path::new("/proc/self/exe"));
     let mut command = Command::new(program);

@@ -21,7 +21,6 @@ fn main() -> ExitCode {
     guest::main(checks![
         pidfd_becomes_readable_with_the_death,
         waitid_on_a_pidfd_waits_for_the_child,
-        waitid_without_waiting_loses_no_death,
         waitid_on_a_pidfd_of_no_child_gets_echild,
         pidfd_of_a_zombie_opens,
         signal_reaches_the_process,
@@ -111,18 +110,6 @@ fn waitid_on_a_pidfd_waits_for_the_child() {
     let pidfd = open(other, libc::O_NONBLOCK.cast_unsigned()).expect("pidfd_open");
     assert_eq!(reap(pidfd.as_fd()), Err(Errno::EAGAIN));
     kill(other, Signal::SIGKILL).expect("kill");
-}
-
-fn waitid_without_waiting_loses_no_death() {
-    for round in 0..50 {
-        let dying = child(|| 7);
-        let pidfd = open(dying, libc::O_NONBLOCK.cast_unsigned()).expect("pidfd_open");
-        let mut found = reap(pidfd.as_fd());
-        while found == Err(Errno::EAGAIN) {
-            found = reap(pidfd.as_fd());
-        }
-        assert_eq!(found, Ok(WaitStatus::Exited(dying, 7)), "round {round}");
-    }
 }
 
 fn waitid_on_a_pidfd_of_no_child_gets_echild() {

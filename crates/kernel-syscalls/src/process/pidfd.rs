@@ -183,20 +183,13 @@ pub(crate) async fn sys_waitid(
     if is_child && may_wait && options & WEXITED != 0 {
         target.exit_queue.wait_until(Events::IN, || target.has_exited().then_some(())).await;
     }
-    // The host's word of a death may come later than the death.
-    let no_news =
-        options & WNOHANG == 0 && !target.has_exited() && !cx.kernel().platform.has_died(target.tgid);
-    if no_news && is_child && options & W_ANY == WEXITED {
-        return Err(Errno::EAGAIN);
-    }
-    // What the host found after all has been taken: it must be told.
-    let found = || infop.non_null().is_some_and(|at| cx.mem().read(at).is_ok_and(|info| info[..4] != [0; 4]));
+    let no_news = options & WNOHANG == 0 && !target.has_exited();
     let host_options = u64::from(options | WNOHANG);
     let args = [P_PID, u64::from(target.pid.cast_unsigned()), infop.addr(), host_options, rusage.addr(), 0];
     let performed = cx.kernel().platform.perform(&cx.call, &mut |event| match event {
         Performed::Started => Step::Perform { nr: cx.call.nr, args },
         Performed::Interrupted => Step::Again,
-        Performed::Result(0) if no_news && !found() => Step::Return(-i64::from(Errno::EAGAIN.raw())),
+        Performed::Result(0) if no_news => Step::Return(-i64::from(Errno::EAGAIN.raw())),
         Performed::Result(result) => Step::Return(result),
     });
     if let Err(error) = performed {

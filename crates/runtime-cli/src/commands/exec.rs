@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -12,7 +13,7 @@ use runtime_oci::{ProcessSpec, Record, Status};
 use serde_json::json;
 
 use crate::args::{ExecArgs, Global};
-use crate::commands::terminal::Terminal;
+use crate::commands::terminal::{self, Terminal};
 use crate::commands::{containers, create, making, signal_thread};
 
 /// Longest file that --process reads, in bytes.
@@ -38,6 +39,9 @@ pub(crate) fn exec(args: &ExecArgs, global: &Global) -> Result<u8> {
         fds.extend(making::standard_streams());
     }
     fds.extend(preserved.iter().map(AsFd::as_fd));
+    if !args.detach && process.console_size.is_none() {
+        process.console_size = terminal::own_size();
+    }
     let exec_id = unique_name();
     let streams = create::streams(&process);
     let forget = args.detach && args.pid_file.is_none();
@@ -66,7 +70,9 @@ fn detached(args: &ExecArgs, record: &Record, exec_id: &str, master: Option<&Own
         making::send_console(socket, master)?;
     }
     if let Some(path) = &args.pid_file {
+        runtime_control::keep_descriptors()?;
         let stand_in = Command::new("/proc/self/exe")
+            .arg0("palisade")
             .arg("await")
             .args([record.sandbox.as_os_str(), args.id.as_ref(), exec_id.as_ref()])
             .stdin(Stdio::null())
@@ -124,12 +130,13 @@ fn process(args: &ExecArgs, record: &Record) -> Result<ProcessSpec> {
     if let Some(user) = &args.user {
         let user = super::guest::parse_user_or_default(user, process.user.gid)?;
         (process.user.uid, process.user.gid) = user;
-        process.env.retain(|pair| !pair.starts_with(b"HOME="));
     }
     process.user.groups.extend(&args.additional_gids);
     process.no_new_privs |= args.no_new_privs;
     let added = capabilities(&args.cap)?;
-    for set in &mut process.capabilities {
+    // As runc: what it may do now, not what it hands on.
+    let [bounding, effective, permitted, ..] = &mut process.capabilities;
+    for set in [bounding, effective, permitted] {
         *set |= added;
     }
     Ok(process)

@@ -11,10 +11,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 use runtime_control::{Request, WindowSize};
+use runtime_oci::ConsoleSize;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// How long the last output may take to come.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
+
+/// The size of the user's terminal, if standard input is one.
+pub(super) fn own_size() -> Option<ConsoleSize> {
+    let size = tcgetwinsize(rustix::stdio::stdin()).ok()?;
+    Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
+}
 
 /// The user's terminal while a process has it.
 pub(super) struct Terminal {

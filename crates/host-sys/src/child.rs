@@ -225,6 +225,14 @@ pub fn close_fds(first: u32, last: u32) -> SysResult<()> {
     check_long(ret).map(drop)
 }
 
+/// Marks all descriptors from `first` on close-on-exec, those that were inherited included.
+pub fn close_on_exec_from(first: u32) -> SysResult<()> {
+    let flags = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: integers only; no descriptor is closed here.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    check_long(ret).map(drop)
+}
+
 /// Sends bytes on a socket, all or none, without SIGPIPE.
 pub fn send(socket: i32, bytes: &[u8]) -> SysResult<()> {
     // SAFETY: the kernel reads `bytes.len()` bytes of the live `bytes`.

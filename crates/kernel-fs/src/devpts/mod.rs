@@ -67,9 +67,9 @@ impl Devpts {
     pub fn adopt(&self, master: &PtyMaster, uid: u32, now_ns: u64) -> Arc<PtsInode> {
         let pty = master.pty();
         let node = Arc::new(PtsInode::new(self.dev, pty, uid, Timespec::from_ns(now_ns)));
-        let mut nodes = self.nodes.lock();
-        nodes.retain(|_, known| known.is_alive());
-        nodes.insert(pty.index(), Arc::clone(&node));
+        // Nodes of closed masters stay until their numbers are used again: there are no more than numbers.
+        let old = self.nodes.lock().insert(pty.index(), Arc::clone(&node));
+        drop(old);
         node
     }
 

@@ -35,13 +35,21 @@ enum Controlling {
     },
 }
 
+/// Ptys by their numbers.
+#[derive(Default)]
+struct Numbered {
+    ptys: BTreeMap<u32, Arc<Pty>>,
+    /// No free number lies below this one.
+    first_free: u32,
+}
+
 /// All terminals of a container.
 ///
-/// Lock order: `ptys`, `sessions` and a terminal's own lock are taken one at a time.
+/// Lock order: `numbered`, `sessions` and a terminal's own lock are taken one at a time.
 pub struct Terminals {
     me: Weak<Terminals>,
     signals: Arc<dyn SessionSignals>,
-    ptys: Mutex<BTreeMap<u32, Arc<Pty>>>,
+    numbered: Mutex<Numbered>,
     sessions: Mutex<FxHashMap<i32, Controlling>>,
 }
 
@@ -52,7 +60,7 @@ impl Terminals {
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             signals,
-            ptys: Mutex::default(),
+            numbered: Mutex::default(),
             sessions: Mutex::default(),
         })
     }
@@ -60,27 +68,29 @@ impl Terminals {
     /// A new pty with the lowest free number, locked until TIOCSPTLCK as Linux makes it. ENOSPC when there
     /// are too many. It lives until its master is dropped.
     pub fn open_master(&self) -> SysResult<PtyMaster> {
-        let mut ptys = self.ptys.lock();
-        if ptys.len() >= MAX_PTYS {
+        let mut numbered = self.numbered.lock();
+        if numbered.ptys.len() >= MAX_PTYS {
             return Err(Errno::ENOSPC);
         }
-        let index = (0..).zip(ptys.keys()).find(|(free, used)| free != *used);
-        let index = index.map_or(ptys.len() as u32, |(free, _)| free);
+        let from = numbered.first_free;
+        let used = numbered.ptys.range(from..).map(|(index, _)| *index);
+        let index = from + (from..).zip(used).take_while(|(number, used)| number == used).count() as u32;
         let pty = Pty::new(index, Weak::clone(&self.me), Arc::clone(&self.signals));
-        ptys.insert(index, Arc::clone(&pty));
+        numbered.ptys.insert(index, Arc::clone(&pty));
+        numbered.first_free = index + 1;
         Ok(PtyMaster::new(pty))
     }
 
     /// The pty with a number.
     #[must_use]
     pub fn pty(&self, index: u32) -> Option<Arc<Pty>> {
-        self.ptys.lock().get(&index).map(Arc::clone)
+        self.numbered.lock().ptys.get(&index).map(Arc::clone)
     }
 
     /// Numbers of all ptys from `first` on.
     #[must_use]
     pub fn indices_from(&self, first: u32) -> Vec<u32> {
-        self.ptys.lock().range(first..).map(|(index, _)| *index).collect()
+        self.numbered.lock().ptys.range(first..).map(|(index, _)| *index).collect()
     }
 
     /// The controlling terminal of a session: what /dev/tty opens.
@@ -124,7 +134,10 @@ impl Terminals {
     }
 
     pub(super) fn remove(&self, index: u32) {
-        let removed = self.ptys.lock().remove(&index);
+        let mut numbered = self.numbered.lock();
+        let removed = numbered.ptys.remove(&index);
+        numbered.first_free = numbered.first_free.min(index);
+        drop(numbered);
         drop(removed);
     }
 }

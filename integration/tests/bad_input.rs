@@ -398,16 +398,20 @@ fn unsupported_fields_are_refused_by_name() {
         });
         refused_bundle(bundle.path(), &path.join("."));
     };
-    refuse(&["hooks"], json!({ "prestart": [{ "path": "/bin/true" }] }));
-    refuse(&["linux", "seccomp"], json!({ "defaultAction": "SCMP_ACT_ALLOW" }));
-    refuse(&["linux", "resources", "memory"], json!({ "limit": 1_000_000 }));
-    refuse(&["linux", "resources", "pids"], json!({ "limit": 10 }));
-    refuse(&["linux", "cgroupsPath"], json!("/x"));
-    refuse(&["linux", "sysctl"], json!({ "kernel.msgmax": "1" }));
+    refuse(&["linux", "seccomp"], json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x" }));
+    refuse(&["linux", "devices"], json!([{ "path": "/dev/sda", "type": "b", "major": 8, "minor": 0 }]));
+    refuse(&["linux", "sysctl"], json!({ "kernel.no_such_sysctl": "1" }));
+    refuse(&["linux", "sysctl"], json!({ "kernel.ostype": "Minix" }));
     refuse(&["linux", "namespaces"], json!([{ "type": "pid", "path": "/proc/1/ns/pid" }]));
+    refuse(&["linux", "namespaces"], json!([{ "type": "user" }]));
     refuse(&["linux", "uidMappings"], json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]));
+    refuse(&["linux", "timeOffsets"], json!({ "monotonic": { "secs": 1 } }));
+    refuse(&["linux", "mountLabel"], json!("label"));
+    refuse(&["linux", "intelRdt"], json!({ "closID": "x" }));
+    refuse(&["linux", "resources", "unified"], json!({ "no/such": "1" }));
     refuse(&["process", "apparmorProfile"], json!("some-profile"));
-    refuse(&["process", "oomScoreAdj"], json!(100));
+    refuse(&["process", "selinuxLabel"], json!("label"));
+    refuse(&["process", "oomScoreAdj"], json!(1001));
 }
 
 #[test]

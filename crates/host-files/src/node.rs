@@ -316,3 +316,21 @@ fn host_time(time: Option<Timespec>) -> rustix::fs::Timespec {
     let time = time.unwrap_or(Timespec { tv_sec: 0, tv_nsec: OMIT });
     rustix::fs::Timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Node;
+    use abi_linux::Errno;
+
+    #[test]
+    fn resolved_path_is_not_followed_elsewhere() {
+        let dir = tempfile::tempdir().expect("/tmp is writable");
+        let root = dir.path().canonicalize().expect("it exists").join("root");
+        std::fs::create_dir(&root).expect("it is ours");
+        assert!(Node::open_resolved(&root).is_ok());
+        std::fs::rename(&root, root.with_extension("old")).expect("it is ours");
+        std::os::unix::fs::symlink("/", &root).expect("it is ours");
+        assert_eq!(Node::open_resolved(&root).err(), Some(Errno::ELOOP));
+        assert_eq!(Node::open_resolved(&root.join("etc")).err(), Some(Errno::ELOOP));
+    }
+}

@@ -26,7 +26,7 @@ lsof -p $$ | awk 'NR > 1 { print $4, $5, $9 }' | grep -E '^(cwd|rtd|txt|[789])' 
 lsof /tmp/held | awk 'NR > 1 { print $1, $4, $9 }'; lsof -t /usr/bin/sleep | sort -n | wc -l
 fuser /tmp/held 2>/dev/null | wc -w
 echo "# pstree, pmap, pwdx, prtstat"
-pstree -A $$ | head -4; pmap -x $sleeper | tail -1 | awk '{ print $1, NF }'; pwdx $sleeper | sed 's/.*: //'; prtstat $sleeper | sed -n 1p
+pstree -A $$ >/tmp/tree; head -4 /tmp/tree; pmap -x $sleeper | tail -1 | awk '{ print $1, NF }'; pwdx $sleeper | sed 's/.*: //'; prtstat $sleeper | sed -n 1p
 echo "# lscpu, nproc, findmnt, systemd-detect-virt, lsblk"
 lscpu | grep -E '^(Architecture|CPU\(s\)|On-line|Vendor|Model name|Thread|Core|Socket|NUMA)' | sed 's/:  */: /'; lscpu -p=CPU,CORE,SOCKET,NODE | grep -v '^#'; nproc
 findmnt -n -o TARGET,FSTYPE /proc; findmnt -n -o FSTYPE /; findmnt -n -o TARGET -T /dev/pts/ptmx

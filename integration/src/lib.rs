@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod elf;
 pub mod guest;
 pub mod host_state;
+pub mod network;
 pub mod paths;
 pub mod process;
 pub mod pty;

@@ -1,7 +1,7 @@
 //! Test suites of others. A script runs one and prints `ok NAME`, `skip NAME` or `FAIL NAME` for each of its tests;
 //! what passes under the control has to pass under Palisade.
 //!
-//! The control has what a sandbox has: a container's usual capabilities, and sockets of AF_UNIX only. What it gave is
+//! The control has what a sandbox has: a container's usual capabilities, and no network but loopback. What it gave is
 //! kept in `target/roots/results`, because suites take minutes and a root never changes.
 
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ impl Suite<'_> {
             .chain(self.argv.iter().cloned())
             .collect();
         let inner = Runner::Chroot(self.root.to_owned()).command(&confined);
-        let mut command = Command::new(paths::profile_dir().join("without_inet"));
+        let mut command = Command::new(paths::profile_dir().join("with_loopback"));
         command.arg(inner.get_program()).args(inner.get_args());
         command.env_clear().envs(runner::ENVIRONMENT.iter().copied()).current_dir("/");
         process::run_within(&mut command, b"", self.limit)
@@ -88,7 +88,7 @@ impl Suite<'_> {
 
     fn cached(&self) -> PathBuf {
         let mut hasher = DefaultHasher::new();
-        (self.root.file_name(), &self.argv, CAPABILITIES).hash(&mut hasher);
+        (self.root.file_name(), &self.argv, CAPABILITIES, "with_loopback").hash(&mut hasher);
         let results = paths::roots_dir().join("results");
         fs::create_dir_all(&results).expect("target is writable");
         results.join(format!("{:016x}", hasher.finish()))

@@ -50,6 +50,7 @@ guests! {
     pidfds = "guest_pidfd";
     pipes = "guest_pipes";
     unix_sockets = "guest_unix";
+    inet_sockets = "guest_inet";
     waiting = "guest_poll";
     memory_maps = "guest_mmap";
     fork_exec_wait = "guest_exec";

@@ -11,6 +11,7 @@ use kernel_vfs::anon::{AnonAttributes, AnonInode, AnonKind, anon_file};
 use kernel_vfs::file::{File, FileOps, Io};
 use kernel_vfs::inode::{FileKind, Inode};
 
+use crate::inet::interface;
 use crate::socket::{MessageFlags, Outgoing, SendControl, Socket};
 
 /// What an open socket does as a file.
@@ -75,7 +76,11 @@ impl FileOps for SocketFile {
         Some(self.socket.wait_queue())
     }
     fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
-        self.socket.ioctl(who, cmd, arg)
+        match self.socket.ioctl(who, cmd, arg) {
+            // As sock_do_ioctl: what the family does not know may be for an interface.
+            Err(Errno::ENOTTY) => interface::ioctl(who, cmd, arg).unwrap_or(Err(Errno::ENOTTY)),
+            result => result,
+        }
     }
     fn fdinfo(&self) -> String {
         self.socket.fdinfo()

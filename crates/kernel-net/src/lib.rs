@@ -1,4 +1,5 @@
-//! Sockets: what a family implements, the one kind of open file over it, and AF_UNIX.
+//! Sockets: what a family implements, the one kind of open file over it, and AF_UNIX; AF_INET and AF_INET6 over
+//! loopback; AF_NETLINK.
 //!
 //! [`socket::Socket`] is a non-blocking object like every open file: an operation answers EAGAIN where Linux
 //! would wait, and wakes its wait queue. Nothing here knows of host sockets; a family is entered in a
@@ -11,6 +12,8 @@
 
 pub mod control;
 pub mod file;
+pub mod inet;
+mod memory;
 pub mod namespace;
 pub mod netlink;
 pub mod options;

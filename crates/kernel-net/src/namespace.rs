@@ -7,6 +7,8 @@ use kernel_base::caller::Caller;
 use kernel_base::sync::RwLock;
 use rustc_hash::FxHashMap;
 
+use crate::inet::address::{AF_INET, AF_INET6, Version};
+use crate::inet::{InetFamily, Network};
 use crate::netlink::{AF_NETLINK, NetlinkFamily};
 use crate::socket::{Socket, SocketKind};
 use crate::unix::{AF_UNIX, UnixFamily};
@@ -31,12 +33,15 @@ pub struct NetNamespace {
 }
 
 impl NetNamespace {
-    /// A namespace that has AF_UNIX, and what there is of AF_NETLINK.
+    /// A namespace that has AF_UNIX, AF_NETLINK, and lo.
     #[must_use]
     pub fn new() -> Arc<Self> {
         let namespace = Self { families: RwLock::default() };
         namespace.add_family(AF_UNIX, Arc::new(UnixFamily::new()));
         namespace.add_family(AF_NETLINK, Arc::new(NetlinkFamily));
+        let network = Arc::<Network>::default();
+        namespace.add_family(AF_INET, Arc::new(InetFamily::new(Version::V4, &network)));
+        namespace.add_family(AF_INET6, Arc::new(InetFamily::new(Version::V6, &network)));
         Arc::new(namespace)
     }
 

@@ -70,10 +70,21 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        Self::with_buffers(BUFFER_DEFAULT, BUFFER_DEFAULT)
+    }
+}
+
+/// Says that SO_SNDBUF was set (SOCK_SNDBUF_LOCK): a switch beyond those that have a number.
+const SEND_BUFFER_LOCKED: i32 = 31;
+
+impl Options {
+    /// With buffers of these sizes.
+    #[must_use]
+    pub fn with_buffers(send: usize, receive: usize) -> Self {
         Self {
             switches: AtomicU32::new(0),
-            send_buffer: AtomicUsize::new(BUFFER_DEFAULT),
-            receive_buffer: AtomicUsize::new(BUFFER_DEFAULT),
+            send_buffer: AtomicUsize::new(send),
+            receive_buffer: AtomicUsize::new(receive),
             send_timeout_ns: AtomicU64::new(FOREVER),
             receive_timeout_ns: AtomicU64::new(FOREVER),
             linger: AtomicI32::new(0),
@@ -132,6 +143,33 @@ fn bounded(value: i32, smallest: usize) -> usize {
 }
 
 impl Options {
+    /// A connection stands: its send buffer grows, unless the guest has said how large it is.
+    pub fn expand_send_buffer(&self, size: usize) {
+        if !self.is_on(SEND_BUFFER_LOCKED) {
+            self.send_buffer.fetch_max(size, Ordering::Relaxed);
+        }
+    }
+
+    /// An accepted connection begins with the options of its listener (sk_clone_lock).
+    pub fn inherit(&self, from: &Self) {
+        let relaxed = Ordering::Relaxed;
+        self.switches.store(from.switches.load(relaxed), relaxed);
+        self.send_buffer.store(from.send_buffer.load(relaxed), relaxed);
+        self.receive_buffer.store(from.receive_buffer.load(relaxed), relaxed);
+        self.send_timeout_ns.store(from.send_timeout_ns.load(relaxed), relaxed);
+        self.receive_timeout_ns.store(from.receive_timeout_ns.load(relaxed), relaxed);
+        self.linger.store(from.linger.load(relaxed), relaxed);
+        self.receive_low_water.store(from.receive_low_water.load(relaxed), relaxed);
+        self.priority.store(from.priority.load(relaxed), relaxed);
+        self.mark.store(from.mark.load(relaxed), relaxed);
+    }
+
+    /// SO_LINGER with no time: a close resets.
+    #[must_use]
+    pub fn lingers_not_at_all(&self) -> bool {
+        self.is_on(so::LINGER) && self.linger.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether a switch is on.
     #[must_use]
     pub fn is_on(&self, name: i32) -> bool {
@@ -189,7 +227,10 @@ impl Options {
                 self.switch(name, Switch::from_int(number));
             }
             name if is_switch(name) => self.switch(name, Switch::from_int(number)),
-            so::SNDBUF => self.send_buffer.store(bounded(number, MIN_SEND), Ordering::Relaxed),
+            so::SNDBUF => {
+                self.send_buffer.store(bounded(number, MIN_SEND), Ordering::Relaxed);
+                self.switch(SEND_BUFFER_LOCKED, Switch::On);
+            }
             so::RCVBUF => self.receive_buffer.store(bounded(number, MIN_RECEIVE), Ordering::Relaxed),
             so::SNDBUFFORCE | so::RCVBUFFORCE if !who.credentials().has(Cap::NET_ADMIN) => {
                 return Err(Errno::EPERM);

@@ -220,6 +220,10 @@ pub trait Socket: Send + Sync + Any {
     fn peer_name(&self) -> SysResult<Vec<u8>> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// The peer of a connection that accept(2) has just taken, which may be over.
+    fn accepted_name(&self) -> SysResult<Vec<u8>> {
+        self.peer_name()
+    }
     /// SO_ERROR: the pending error, which is cleared.
     fn take_error(&self) -> Option<Errno> {
         None

@@ -9,7 +9,7 @@ mod garbage;
 pub mod listing;
 mod names;
 mod packet;
-mod queue;
+pub(crate) mod queue;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -10,13 +10,10 @@ use kernel_base::wait::WaitQueue;
 use super::garbage::Rights;
 use super::names::Name;
 use crate::control::Credential;
+use crate::memory;
 
-pub(super) const READABLE: Events = Events::IN.union(Events::RDNORM);
-pub(super) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
-
-/// What all sockets of the sandbox together may hold: a bound on supervisor memory. ENOBUFS beyond.
-const TOTAL_LIMIT: usize = 256 << 20;
-static TOTAL: AtomicUsize = AtomicUsize::new(0);
+pub(crate) const READABLE: Events = Events::IN.union(Events::RDNORM);
+pub(crate) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
 
 /// `sizeof(struct sk_buff)` and `struct skb_shared_info`, aligned, and the page: what Linux v6.18 accounts.
 const SKB: usize = 256;
@@ -30,13 +27,13 @@ pub(super) const STREAM_MOST: usize = STREAM_HEAD + 32_768;
 
 /// How Linux lays out the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(crate) enum Layout {
     Stream,
     Packet,
 }
 
 /// What a buffer of `len` bytes costs (`skb->truesize`). Programs see it through when a socket is full.
-pub(super) fn true_size(len: usize, layout: Layout) -> usize {
+pub(crate) fn true_size(len: usize, layout: Layout) -> usize {
     let head = if layout == Layout::Stream { STREAM_HEAD } else { PACKET_HEAD };
     let paged = len.saturating_sub(head).next_multiple_of(PAGE).min(len);
     let linear = (len - paged).next_multiple_of(64) + SHARED_INFO;
@@ -71,10 +68,7 @@ impl Sender {
         if self.used() >= limit {
             return Err(Errno::EAGAIN);
         }
-        if TOTAL.load(Ordering::Relaxed).saturating_add(size) > TOTAL_LIMIT {
-            return Err(Errno::ENOBUFS);
-        }
-        TOTAL.fetch_add(size, Ordering::Relaxed);
+        memory::reserve(size)?;
         self.used.fetch_add(size, Ordering::Relaxed);
         Ok(Charge { sender: Arc::clone(self), size })
     }
@@ -88,7 +82,7 @@ pub(super) struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        TOTAL.fetch_sub(self.size, Ordering::Relaxed);
+        memory::release(self.size);
         let before = self.sender.used.fetch_sub(self.size, Ordering::Relaxed);
         let limit = self.sender.limit.load(Ordering::Relaxed);
         let is_writable = before.saturating_sub(self.size).saturating_mul(4) <= limit;

@@ -93,7 +93,7 @@ pub(crate) async fn sys_accept4(cx: &Cx, fd: Fd, addr: u64, len_at: u64, flags: 
     })
     .await?;
     if addr != 0 {
-        let peer = accepted.peer_name().map_err(|_| Errno::ECONNABORTED)?;
+        let peer = accepted.accepted_name().map_err(|_| Errno::ECONNABORTED)?;
         address::write(cx, &peer, addr, len_at)?;
     }
     install(cx, accepted, OpenFlags::from_bits_retain(flags))

@@ -36,9 +36,10 @@ pub(crate) async fn sys_connect(cx: &Cx, fd: Fd, addr: u64, len: u32) -> SysResu
     })
     .await;
     match begun {
-        Err(Errno::EINPROGRESS) if patience != Patience::None => {
+        // EALREADY: the call before was interrupted, or its patience ended.
+        Err(begun @ (Errno::EINPROGRESS | Errno::EALREADY)) if patience != Patience::None => {
             let finished = wait(cx, socket, Events::OUT, patience, || socket.finish_connect()).await;
-            finished.map_err(|errno| if errno == Errno::EAGAIN { Errno::EINPROGRESS } else { errno })
+            finished.map_err(|errno| if errno == Errno::EAGAIN { begun } else { errno })
         }
         result => result,
     }

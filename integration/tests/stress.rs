@@ -28,7 +28,7 @@ const EXCLUDED: &[(&str, &str)] = &[
     ),
     ("netlink-proc netlink-task sockabuse sockdiag", "socket families that are missing"),
     ("fanotify io-uring key landlock ptrace userfaultfd vm-segv", "calls that are refused"),
-    ("aiol dnotify", "calls that are missing: io_setup, F_NOTIFY"),
+    ("dnotify", "F_NOTIFY is missing"),
     ("remap usersyscall", "calls that are missing: remap_file_pages, syscall user dispatch"),
     ("opcode x86syscall", "random instructions, and calls past the table, measured on the host's kernel"),
     ("tmpfs", "looks for a tmpfs at a usual place"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use runtime_oci::{LinuxResources, Status};
+use runtime_oci::Status;
 use serde_json::{Value, json};
 
 use crate::args::Global;
@@ -101,7 +101,7 @@ pub(crate) fn update(args: &UpdateArgs, global: &Global) -> Result<u8> {
     };
     cgroup.update(&resources)?;
     // The limits hold; what follows is for those who look.
-    record.spec.resources = merged(&record.spec.resources, &change)?;
+    record.spec.resources = runtime_oci::cgroup::merged(&record.spec.resources, &change)?;
     entry.write(&record)?;
     containers::connect(&record)?.update(&args.id, &record.spec.resources)?;
     Ok(0)
@@ -116,25 +116,6 @@ fn read(path: &Path) -> Result<Value> {
     };
     read.with_context(|| format!("--resources {}: cannot be read", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("--resources {}: malformed", path.display()))
-}
-
-/// What was, with what changes in its place.
-fn merged(before: &LinuxResources, change: &Value) -> Result<LinuxResources> {
-    let mut all = serde_json::to_value(before)?;
-    let (Value::Object(all_fields), Value::Object(changed)) = (&mut all, change) else {
-        return Ok(before.clone());
-    };
-    for (name, value) in changed.iter().filter(|(_, value)| !value.is_null()) {
-        match (all_fields.get_mut(name), value) {
-            (Some(Value::Object(old)), Value::Object(new)) => {
-                old.extend(
-                    new.iter().filter(|(_, value)| !value.is_null()).map(|(k, v)| (k.clone(), v.clone())),
-                );
-            }
-            _ => drop(all_fields.insert(name.clone(), value.clone())),
-        }
-    }
-    Ok(serde_json::from_value(all)?)
 }
 
 impl UpdateArgs {
@@ -176,8 +157,7 @@ impl UpdateArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, merged};
-    use serde_json::json;
+    use super::bytes;
 
     #[test]
     fn sizes_have_suffixes() {
@@ -187,16 +167,5 @@ mod tests {
             assert_eq!(bytes(text), Ok(number), "{text}");
         }
         assert!(bytes("M").is_err() && bytes("1x").is_err() && bytes("99999999999t").is_err());
-    }
-
-    #[test]
-    fn what_is_not_mentioned_stays() {
-        let before =
-            serde_json::from_value(json!({ "memory": { "limit": 5, "swap": 6 }, "pids": { "limit": 7 } }));
-        let after =
-            merged(&before.unwrap(), &json!({ "memory": { "limit": 8 }, "cpu": { "shares": 9 } })).unwrap();
-        let after = serde_json::to_value(after).unwrap();
-        assert_eq!(after["memory"], json!({ "limit": 8, "swap": 6 }));
-        assert_eq!((&after["cpu"]["shares"], &after["pids"]["limit"]), (&json!(9), &json!(7)));
     }
 }

@@ -17,6 +17,7 @@ mod common;
 mod error;
 mod freezer;
 mod hierarchy;
+mod merge;
 mod oom;
 mod setting;
 mod stats;
@@ -38,8 +39,9 @@ pub use error::CgroupError;
 use error::{field, io_at};
 use hierarchy::Hierarchies;
 pub use hierarchy::Version;
+pub use merge::merged;
 pub use oom::OomWatch;
-pub use stats::Stats;
+pub use stats::{BlkIoEntry, Counter, Stats};
 
 /// Who makes the group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,13 +2,14 @@
 //! its own, or runc) and once under Palisade, and compare what came out.
 //!
 //! Two halves share this crate. The harness ([`roots`], [`runner`], [`suite`], [`process`], [`pty`], [`bundle`],
-//! [`host_state`]) runs on the host inside `cargo test`. [`guest`] is the frame of the guest programs in
+//! [`host_state`], [`containerd`]) runs on the host inside `cargo test`. [`guest`] is the frame of the guest programs in
 //! `src/bin/guest_*.rs`, which assert Linux behaviour from the inside and know nothing of Palisade.
 //!
 //! Environment: `PALISADE=/path/to/palisade` tests another binary than the one of this build;
 //! `INTEGRATION_ONLY=control` runs only the control sides, which is how the tests themselves are tested.
 
 pub mod bundle;
+pub mod containerd;
 pub mod elf;
 pub mod guest;
 pub mod host_state;

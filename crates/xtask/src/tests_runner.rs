@@ -22,6 +22,7 @@ const NEEDS: &[Need] = &[
     Need { package: "procps", program: "ps" },
     Need { package: "runc", program: "runc" },
     Need { package: "crun", program: "crun" },
+    Need { package: "containerd", program: "containerd" },
     Need { package: "strace", program: "strace" },
 ];
 

@@ -1,0 +1,236 @@
+//! A containerd of the test's own: folders, socket and namespace that nobody else has, with a busybox image.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::{self, Finished};
+use crate::{paths, roots};
+
+/// Ours, and the control.
+pub const PALISADE: &str = "io.containerd.palisade.v1";
+pub const RUNC: &str = "io.containerd.runc.v2";
+/// The image's name.
+pub const IMAGE: &str = "docker.io/library/busybox:test";
+/// Nothing that a test asks takes this long.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long what is about to vanish may stay.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running containerd.
+pub struct Containerd {
+    dir: TempDir,
+    namespace: String,
+    child: Child,
+}
+
+impl Containerd {
+    /// Starts one and imports the image.
+    pub fn start() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let dir = tempfile::Builder::new().prefix("ctd").tempdir().expect("a scratch directory");
+        let namespace = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        fs::write(dir.path().join("config.toml"), config(dir.path())).expect("the configuration");
+        let child = spawn(dir.path());
+        let containerd = Self { dir, namespace, child };
+        containerd.wait_ready();
+        let archive = containerd.dir.path().join("busybox.tar");
+        image(&containerd.dir.path().join("image"), &archive);
+        let imported = containerd.ctr(&["image", "import", archive.to_str().expect("UTF-8")]);
+        assert_eq!(imported.status, 0, "{imported:?}");
+        containerd
+    }
+
+    fn wait_ready(&self) {
+        self.eventually("containerd answers", || self.ctr(&["version"]).status == 0);
+    }
+
+    /// Ends containerd, not its shims, and starts it again.
+    pub fn restart(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is ours");
+        self.child = spawn(self.dir.path());
+        self.wait_ready();
+    }
+
+    /// A ctr with these arguments.
+    pub fn ctr_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("ctr");
+        command.arg("-a").arg(self.dir.path().join("c.sock")).args(["-n", &self.namespace]).args(args);
+        command
+    }
+
+    /// Runs ctr to its end.
+    pub fn ctr(&self, args: &[&str]) -> Finished {
+        process::run_within(&mut self.ctr_command(args), b"", LIMIT)
+    }
+
+    /// As [`Containerd::ctr`], which has to succeed. Returns what it wrote.
+    pub fn must(&self, args: &[&str]) -> String {
+        let done = self.ctr(args);
+        assert_eq!(done.status, 0, "ctr {args:?}: {done:?}");
+        done.stdout
+    }
+
+    /// A task's line in the list: its process and its status.
+    pub fn task(&self, id: &str) -> Option<(i32, String)> {
+        let list = self.must(&["task", "ls"]);
+        let line = list.lines().find(|line| line.split_whitespace().next() == Some(id))?;
+        let mut words = line.split_whitespace().skip(1);
+        Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
+    }
+
+    /// Waits for a task's status.
+    pub fn expect_status(&self, id: &str, status: &str) {
+        self.eventually(&format!("{id} is {status}"), || self.task(id).is_some_and(|(_, now)| now == status));
+    }
+
+    /// Removes a task, which has ended, and its container.
+    pub fn remove(&self, id: &str) {
+        // It exits with the task's status.
+        let done = self.ctr(&["task", "rm", id]);
+        assert!(done.stderr.is_empty() || done.stderr.contains("exit with non-zero"), "{done:?}");
+        self.must(&["container", "rm", id]);
+    }
+
+    fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < until, "in vain: {what}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Processes of the host that name this containerd's folders and this word; not itself.
+    pub fn processes(&self, word: &str) -> Vec<i32> {
+        let dir = self.dir.path().to_str().expect("UTF-8");
+        let pids = fs::read_dir("/proc").expect("/proc").filter_map(|entry| {
+            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let ours = line.contains(dir) && line.contains(word) && !line.starts_with("containerd ");
+            ours.then_some(pid)
+        });
+        pids.collect()
+    }
+
+    /// Panics if anything is left of any container: processes, bundles, mounts, cgroups.
+    pub fn assert_clean(&self) {
+        let bundles = self.dir.path().join("state/io.containerd.runtime.v2.task").join(&self.namespace);
+        let left = || {
+            let mut left: Vec<String> =
+                self.processes("").iter().map(|pid| format!("process {pid}")).collect();
+            left.extend(names(&bundles));
+            let mounts = fs::read_to_string("/proc/mounts").expect("/proc");
+            let dir = self.dir.path().to_str().expect("UTF-8");
+            left.extend(mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned));
+            for controller in ["", "memory", "freezer", "unified"] {
+                left.extend(names(&Path::new("/sys/fs/cgroup").join(controller).join(&self.namespace)));
+            }
+            // A cgroup's own files are no leftovers.
+            left.retain(|name| !name.contains('.') || name.starts_with("process "));
+            left
+        };
+        let until = Instant::now() + PATIENCE;
+        while !left().is_empty() {
+            assert!(Instant::now() < until, "left behind: {:?}", left());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        for pid in self.processes("") {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    dirs.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn config(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "version = 2\nroot = \"{dir}/root\"\nstate = \"{dir}/state\"\n\
+         disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+         [grpc]\naddress = \"{dir}/c.sock\"\n[ttrpc]\naddress = \"{dir}/c.sock.ttrpc\"\n"
+    )
+}
+
+fn spawn(dir: &Path) -> Child {
+    let beside = paths::palisade().parent().expect("a file is in a directory").to_path_buf();
+    let path = std::env::var("PATH").expect("PATH");
+    let log = fs::File::options().append(true).create(true).open(dir.join("log")).expect("the log");
+    let mut command = Command::new("containerd");
+    command.arg("-c").arg(dir.join("config.toml")).env("PATH", format!("{}:{path}", beside.display()));
+    command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log).process_group(0);
+    command.spawn().unwrap_or_else(|error| panic!("containerd: {error}"))
+}
+
+/// An OCI image of the busybox root, made of tar and JSON.
+fn image(dir: &Path, archive: &Path) {
+    let blobs = dir.join("blobs/sha256");
+    fs::create_dir_all(&blobs).expect("a directory");
+    let layer = dir.join("layer");
+    succeed(Command::new("tar").arg("-C").arg(roots::busybox()).arg("-cf").arg(&layer).arg("."));
+    let layer = blob(&blobs, &layer);
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "config": { "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["/bin/sh"] },
+        "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
+    });
+    let typed = |mut blob: Value, kind: &str| {
+        blob["mediaType"] = json!(format!("application/vnd.oci.image.{kind}"));
+        blob
+    };
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": typed(json_blob(dir, &config), "config.v1+json"), "layers": [typed(layer, "layer.v1.tar")],
+    });
+    let mut manifest = typed(json_blob(dir, &manifest), "manifest.v1+json");
+    manifest["annotations"] = json!({ "io.containerd.image.name": IMAGE });
+    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
+    fs::write(dir.join("index.json"), index.to_string()).expect("a file");
+    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a file");
+    succeed(Command::new("tar").arg("-C").arg(dir).arg("-cf").arg(archive).args([
+        "blobs",
+        "index.json",
+        "oci-layout",
+    ]));
+}
+
+fn json_blob(dir: &Path, value: &Value) -> Value {
+    let file = dir.join("json");
+    fs::write(&file, value.to_string()).expect("a file");
+    blob(&dir.join("blobs/sha256"), &file)
+}
+
+/// Moves a file to where its digest says; with its descriptor.
+fn blob(blobs: &Path, file: &PathBuf) -> Value {
+    let sum = succeed(Command::new("sha256sum").arg(file));
+    let digest = sum.split_whitespace().next().expect("a digest");
+    let size = fs::metadata(file).expect("a file").len();
+    fs::rename(file, blobs.join(digest)).expect("one filesystem");
+    json!({ "digest": format!("sha256:{digest}"), "size": size })
+}
+
+fn succeed(command: &mut Command) -> String {
+    let done = process::run(command, b"");
+    assert_eq!(done.status, 0, "{command:?}: {done:?}");
+    done.stdout
+}

@@ -1,0 +1,195 @@
+//! containerd with `io.containerd.palisade.v1`, and with runc's shim as the control.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use integration::containerd::{Containerd, IMAGE, PALISADE, RUNC};
+use integration::paths;
+use integration::pty::Terminal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Runs a test with the control, and with ours where that is wanted.
+fn each(test: impl Fn(&mut Containerd, &str)) {
+    let mut containerd = Containerd::start();
+    test(&mut containerd, RUNC);
+    containerd.assert_clean();
+    if paths::palisade_is_wanted() {
+        test(&mut containerd, PALISADE);
+        containerd.assert_clean();
+    }
+}
+
+/// Starts a container in the background.
+fn sleeper(containerd: &Containerd, runtime: &str, id: &str, further: &[&str]) -> i32 {
+    let mut args = vec!["run", "-d", "--runtime", runtime];
+    args.extend(further);
+    args.extend([IMAGE, id, "sleep", "1000"]);
+    containerd.must(&args);
+    containerd.task(id).expect("it runs").0
+}
+
+#[test]
+fn run_gives_output_and_status() {
+    each(|containerd, runtime| {
+        let script = "echo out; echo err >&2; id -u; exit 7";
+        let done = containerd.ctr(&["run", "--rm", "--runtime", runtime, IMAGE, "a", "sh", "-c", script]);
+        assert_eq!((done.status, done.stdout.as_str()), (7, "out\n0\n"), "{done:?}");
+        assert!(done.stderr.contains("err\n"), "{done:?}");
+        let done = containerd.ctr(&["run", "--rm", "--runtime", runtime, IMAGE, "b", "no-such-program"]);
+        assert!(done.status != 0 && done.stderr.contains("no-such-program"), "{done:?}");
+    });
+}
+
+#[test]
+fn terminal_has_its_size_and_signals() {
+    each(|containerd, runtime| {
+        let args = ["run", "-t", "--rm", "--runtime", runtime, IMAGE, "a", "sh"];
+        let mut terminal = Terminal::start(containerd.ctr_command(&args));
+        terminal.expect("# ");
+        terminal.resize(33, 101);
+        thread::sleep(Duration::from_millis(300));
+        terminal.type_line("echo size $(stty size)");
+        terminal.expect("size 33 101");
+        terminal.type_line("sleep 100; echo stat$?s");
+        thread::sleep(Duration::from_millis(300));
+        terminal.type_text("\x03");
+        terminal.expect("# ");
+        terminal.type_line("exit 5");
+        assert_eq!(terminal.wait(), 5);
+    });
+}
+
+#[test]
+fn exec_joins_and_metrics_count() {
+    each(|containerd, runtime| {
+        sleeper(containerd, runtime, "a", &["--memory-limit", "67108864"]);
+        let done =
+            containerd.ctr(&["task", "exec", "--exec-id", "x", "a", "sh", "-c", "echo $$ here; exit 3"]);
+        assert_eq!(done.status, 3, "{done:?}");
+        assert!(done.stdout.ends_with(" here\n"), "{done:?}");
+        let metrics = containerd.must(&["task", "metrics", "a"]);
+        let limit = metrics.lines().find(|line| line.starts_with("memory.limit_in_bytes"));
+        assert!(
+            limit.is_none_or(|line| line.ends_with("67108864") || line.contains("67108864 ")),
+            "{metrics}"
+        );
+        assert!(metrics.contains("pids.current"), "{metrics}");
+        assert_eq!(containerd.must(&["task", "ps", "a"]).lines().count(), 2);
+        containerd.must(&["task", "pause", "a"]);
+        containerd.expect_status("a", "PAUSED");
+        containerd.must(&["task", "resume", "a"]);
+        containerd.expect_status("a", "RUNNING");
+        containerd.must(&["task", "kill", "-s", "KILL", "a"]);
+        containerd.expect_status("a", "STOPPED");
+        containerd.remove("a");
+    });
+}
+
+#[test]
+fn containers_outlive_containerd() {
+    each(|containerd, runtime| {
+        let pid = sleeper(containerd, runtime, "a", &[]);
+        containerd.restart();
+        assert_eq!(containerd.task("a"), Some((pid, "RUNNING".to_owned())));
+        assert_eq!(containerd.must(&["task", "exec", "--exec-id", "x", "a", "echo", "still"]), "still\n");
+        containerd.must(&["task", "kill", "-s", "KILL", "a"]);
+        containerd.expect_status("a", "STOPPED");
+        containerd.remove("a");
+    });
+}
+
+/// Whoever is killed: the task is seen to be over, and can be removed.
+#[test]
+fn killed_guest_ends_in_a_clean_delete() {
+    each(|containerd, runtime| {
+        let pid = sleeper(containerd, runtime, "a", &[]);
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+        containerd.expect_status("a", "STOPPED");
+        assert_eq!(containerd.ctr(&["task", "rm", "a"]).status, 137);
+        containerd.must(&["container", "rm", "a"]);
+    });
+}
+
+#[test]
+fn killed_shim_and_supervisor_end_in_a_clean_delete() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let containerd = Containerd::start();
+    sleeper(&containerd, PALISADE, "a", &[]);
+    for pid in containerd.processes("supervise") {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    }
+    containerd.expect_status("a", "STOPPED");
+    containerd.remove("a");
+    containerd.assert_clean();
+    sleeper(&containerd, PALISADE, "b", &[]);
+    for pid in containerd.processes("containerd-shim") {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    }
+    while containerd.task("b").is_some() {
+        thread::sleep(Duration::from_millis(50));
+    }
+    containerd.must(&["container", "rm", "b"]);
+    containerd.assert_clean();
+}
+
+#[test]
+fn containers_of_a_pod_share_shim_and_supervisor() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let containerd = Containerd::start();
+    let pod = ["--annotation", "io.kubernetes.cri.sandbox-id=pod", "--annotation"];
+    let member = |kind| [&pod[..], &[kind]].concat();
+    sleeper(&containerd, PALISADE, "pod", &member("io.kubernetes.cri.container-type=sandbox"));
+    for id in ["one", "two"] {
+        sleeper(&containerd, PALISADE, id, &member("io.kubernetes.cri.container-type=container"));
+    }
+    assert_eq!(containerd.processes("containerd-shim").len(), 1);
+    assert_eq!(containerd.processes("supervise").len(), 1);
+    for end in ["one", "two", "pod"] {
+        let hello = containerd.must(&["task", "exec", "--exec-id", "x", "pod", "echo", "hello"]);
+        assert_eq!(hello, "hello\n");
+        containerd.must(&["task", "kill", "-s", "KILL", end]);
+        containerd.expect_status(end, "STOPPED");
+        containerd.remove(end);
+    }
+    containerd.assert_clean();
+}
+
+#[test]
+fn options_are_read_or_refused_by_name() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let containerd = Containerd::start();
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let file = dir.path().join("options.toml");
+    let run = |text: String| {
+        fs::write(&file, text).expect("a file");
+        let path = file.to_str().expect("UTF-8");
+        containerd.ctr(&[
+            "run",
+            "--rm",
+            "--runtime",
+            PALISADE,
+            "--runtime-config-path",
+            path,
+            IMAGE,
+            "a",
+            "echo",
+            "hello",
+        ])
+    };
+    let done = run("strikt = true".to_owned());
+    assert!(done.status != 0 && done.stderr.contains("strikt"), "{done:?}");
+    containerd.ctr(&["container", "rm", "a"]);
+    let done = run(format!("strict = true\nstrace = {:?}", dir.path()));
+    assert_eq!(done.stdout, "hello\n", "{done:?}");
+    let trace = fs::read_to_string(dir.path().join("a.strace")).expect("a trace");
+    assert!(trace.contains("hello"), "{trace}");
+    containerd.assert_clean();
+}

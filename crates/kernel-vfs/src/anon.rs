@@ -5,7 +5,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use abi_linux::fs::{OpenFlags, StatFs};
+use abi_linux::fs::{OpenFlags, S_IFMT, StatFs};
 use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
@@ -136,6 +136,12 @@ impl AnonInode {
         };
         Self { kind, metadata }
     }
+}
+
+/// Whether a file is one of anon_inodes (eventfd, epoll …): not regular, though it is no other kind either.
+#[must_use]
+pub fn is_anon_inode(inode: &dyn Inode) -> bool {
+    inode.as_any().downcast_ref::<AnonInode>().is_some_and(|inode| inode.metadata.mode & S_IFMT == 0)
 }
 
 /// anon_inodes have no type bits (Linux before 6.16; programs know that).

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         cachestat_counts_pages,
         handles_of_shared_memory_tell_files_apart,
         ustat_finds_a_mount,
+        anonymous_files_seek_nowhere,
+        sizes_and_clones_are_answered,
+        hints_of_lifetimes_are_taken,
     ])
 }
 
@@ -395,4 +398,53 @@ fn ustat_finds_a_mount() {
     assert_eq!(call(libc::SYS_ustat, [dev, address_mut(&mut out), 0, 0, 0, 0, 0]), Ok(0));
     let nowhere = call(libc::SYS_ustat, [0x00ff_ff00, address_mut(&mut out), 0, 0, 0, 0, 0]);
     assert_eq!(nowhere, Err(Errno::EINVAL));
+}
+
+fn anonymous_files_seek_nowhere() {
+    // SAFETY: the call takes no pointer.
+    let eventfd = unsafe { libc::eventfd(0, 0) };
+    // SAFETY: the call takes no pointer.
+    let epoll = unsafe { libc::epoll_create1(0) };
+    let fds = [eventfd, epoll];
+    let urandom = File::open("/dev/urandom").expect("open");
+    for fd in fds.into_iter().chain([urandom.as_raw_fd()]) {
+        for whence in [libc::SEEK_SET, libc::SEEK_CUR, libc::SEEK_END] {
+            assert_eq!(guest::fd::lseek(fd, 10, whence), Ok(0), "{fd} {whence}");
+        }
+        assert_eq!(guest::fd::lseek(fd, 0, 9).err(), Some(Errno::EINVAL));
+    }
+    for fd in fds {
+        let fd = usize::try_from(fd).expect("a descriptor");
+        assert_eq!(call(libc::SYS_ftruncate, [fd, 1, 0, 0, 0, 0, 0]), Err(Errno::EINVAL));
+        assert_eq!(call(libc::SYS_sync_file_range, [fd, 0, 0, 0, 0, 0, 0]), Err(Errno::ESPIPE));
+        assert_eq!(call(libc::SYS_readahead, [fd, 0, 10, 0, 0, 0, 0]), Err(Errno::EINVAL));
+    }
+}
+
+fn sizes_and_clones_are_answered() {
+    const FIGETBSZ: usize = 2;
+    const FICLONE: usize = 0x4004_9409;
+    let scratch = Scratch::new();
+    let file = file(&scratch, "abcdef");
+    let number = |fd: RawFd| usize::try_from(fd).expect("a descriptor");
+    let ioctl = |fd, request, arg| call(libc::SYS_ioctl, [number(fd), request, arg, 0, 0, 0, 0]);
+    let (mut block, mut null) = (0i32, File::open("/dev/null").expect("open"));
+    assert_eq!(ioctl(file.as_raw_fd(), FIGETBSZ, address_mut(&mut block)), Ok(0));
+    // SAFETY: the call wrote it.
+    assert!(unsafe { std::ptr::read_volatile(&block) } >= 512);
+    assert_eq!(ioctl(file.as_raw_fd(), FICLONE, usize::MAX), Err(Errno::EBADF));
+    assert_eq!(ioctl(file.as_raw_fd(), FICLONE, number(null.as_raw_fd())), Err(Errno::EXDEV));
+    null = File::open(scratch.dir()).expect("open");
+    assert_eq!(ioctl(file.as_raw_fd(), FICLONE, number(null.as_raw_fd())), Err(Errno::EISDIR));
+}
+
+fn hints_of_lifetimes_are_taken() {
+    let scratch = Scratch::new();
+    let file = file(&scratch, "");
+    let fd = usize::try_from(file.as_raw_fd()).expect("a descriptor");
+    let mut hint = 9u64;
+    let fcntl = |op, hint: &mut u64| call(libc::SYS_fcntl, [fd, op, address_mut(hint), 0, 0, 0, 0]);
+    assert_eq!((fcntl(1035, &mut hint), hint), (Ok(0), 0));
+    hint = 6;
+    assert_eq!(fcntl(1036, &mut hint), Err(Errno::EINVAL));
 }

@@ -241,3 +241,27 @@ impl SuperBlock for Tmpfs {
         text
     }
 }
+
+#[cfg(test)]
+mod option_tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::TmpfsOptions;
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_is_refused(text in "(size|nr_inodes|nr_blocks|mode|uid|gid|huge)=.{0,12}(,.{0,9})?") {
+            if let Ok(options) = TmpfsOptions::parse(&text) {
+                prop_assert!(options.size > 0 && options.inodes > 0 && options.mode <= 0o7777);
+            }
+        }
+
+        #[test]
+        fn numbers_come_back(kib in 1u64..1 << 40, inodes in 1u64.., mode in 0u32..0o10000, uid in any::<u32>()) {
+            let text = format!("size={kib}k,nr_inodes={inodes},mode={mode:o},uid={uid}");
+            let options = TmpfsOptions::parse(&text).expect("well-formed");
+            prop_assert_eq!((options.size, options.inodes), (kib << 10, inodes));
+            prop_assert_eq!((options.mode, options.uid), (mode, uid));
+        }
+    }
+}

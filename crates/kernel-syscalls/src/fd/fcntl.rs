@@ -10,6 +10,7 @@ use abi_linux::raw::general::{
 };
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
+use kernel_base::user::UserRef;
 use kernel_fs::hostfs::stream;
 use kernel_fs::pipe::PipeEnd;
 use kernel_vfs::file::File;
@@ -19,6 +20,11 @@ use super::{lock, owner};
 use crate::cx::Cx;
 use crate::mem::memfd;
 
+/// Hints of lifetimes (include/uapi/linux/fcntl.h).
+const F_GET_RW_HINT: u32 = 1035;
+const F_SET_RW_HINT: u32 = 1036;
+/// RWH_WRITE_LIFE_EXTREME.
+const RWH_MAX: u64 = 5;
 /// dnotify's flag that is no event (include/uapi/linux/fcntl.h).
 const DN_MULTISHOT: u32 = 0x8000_0000;
 
@@ -40,7 +46,7 @@ pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i
             let wanted = u64::from(arg as u32);
             pipe_of(&file)?.set_capacity(wanted)?.try_into().map_err(|_| Errno::EOVERFLOW)
         }
-        _ => owner::on_owner(cx, &file, op, arg).unwrap_or_else(|| on_file(&file, op, arg)),
+        _ => owner::on_owner(cx, &file, op, arg).unwrap_or_else(|| on_file(cx, &file, op, arg)),
     }
 }
 
@@ -64,12 +70,18 @@ fn on_descriptor(cx: &Cx, fd: Fd, file: &Arc<File>, op: u32, arg: u64) -> Option
     })
 }
 
-fn on_file(file: &File, op: u32, arg: u64) -> SysResult<i64> {
+fn on_file(cx: &Cx, file: &File, op: u32, arg: u64) -> SysResult<i64> {
     match op {
         F_GETLEASE => Ok(i64::from(F_UNLCK)),
         F_CREATED_QUERY => Ok(i64::from(file.was_created())),
         // No directory is watched by anyone; to ask for no events is to stop watching (fcntl_dirnotify).
         F_NOTIFY if arg as u32 & !DN_MULTISHOT == 0 => Ok(0),
+        // How long data will live: taken without effect (fcntl_get_rw_hint, rw_hint_valid).
+        F_GET_RW_HINT => cx.mem().write(UserRef::new(arg), &0u64).map(|()| 0),
+        F_SET_RW_HINT => {
+            let hint: u64 = cx.mem().read(UserRef::new(arg))?;
+            if hint <= RWH_MAX { Ok(0) } else { Err(Errno::EINVAL) }
+        }
         F_ADD_SEALS => memfd::add_seals(file, arg as u32).map(|()| 0),
         F_GET_SEALS => memfd::get_seals(file).map(i64::from),
         _ => Err(Errno::EINVAL),

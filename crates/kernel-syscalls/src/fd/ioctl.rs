@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use abi_linux::fs::OpenFlags;
 use abi_linux::raw::ioctl::{
-    FIOASYNC, FIOCLEX, FIOGETOWN, FIONBIO, FIONCLEX, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCSPGRP, TIOCGPTPEER,
+    FIOASYNC, FIOCLEX, FIOGETOWN, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE, FIOSETOWN, SIOCGPGRP, SIOCSPGRP,
+    TIOCGPTPEER,
 };
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
 use kernel_fs::nsfs;
 use kernel_fs::tty::{self, Operation};
+use kernel_vfs::anon::is_anon_inode;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::FileKind;
 use kernel_vfs::path::Path;
@@ -18,6 +20,13 @@ use kernel_vfs::walk::{WalkContext, WalkFlags};
 
 use super::owner;
 use crate::cx::Cx;
+
+/// include/uapi/linux/fs.h.
+const FIGETBSZ: u32 = 2;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
+const FICLONE: u32 = 0x4004_9409;
+const FICLONERANGE: u32 = 0x4020_940d;
+const FIDEDUPERANGE: u32 = 0xc018_9436;
 
 /// FIONBIO: O_NONBLOCK as the int at `arg` says.
 fn set_nonblocking(cx: &Cx, file: &File, arg: u64) -> SysResult<i64> {
@@ -51,10 +60,51 @@ pub(crate) async fn sys_ioctl(cx: &Cx, fd: Fd, request: u32, arg: u64) -> SysRes
             cx.mem().write(UserRef::new(arg), &left)?;
             Ok(0)
         }
+        FIGETBSZ => {
+            let size = file.inode.metadata()?.block_size;
+            cx.mem().write(UserRef::new(arg), &size).map(|()| 0)
+        }
+        FIOQSIZE => size_of_file(cx, &file, arg).map(|()| 0),
+        // No filesystem of ours has them (ioctl_fiemap, ioctl_file_dedupe_range).
+        FS_IOC_FIEMAP | FIDEDUPERANGE => Err(Errno::EOPNOTSUPP),
+        FICLONE => clone_file(cx, &file, Fd(arg as i32)),
+        FICLONERANGE => {
+            // struct file_clone_range begins with the descriptor.
+            let range: [i64; 4] = cx.mem().read(UserRef::new(arg))?;
+            clone_file(cx, &file, Fd(range[0] as i32))
+        }
         _ if nsfs::namespace_of(&file).is_some() => on_namespace(cx, &file, request, arg),
         TIOCGPTPEER => open_peer(cx, &file, arg).map(|fd| i64::from(fd.0)),
         _ => perform(cx, &file, request, arg).await,
     }
+}
+
+/// FIOQSIZE: ENOTTY but for files, directories and links.
+fn size_of_file(cx: &Cx, file: &File, arg: u64) -> SysResult<()> {
+    let is_sized = matches!(file.inode.kind(), FileKind::Regular | FileKind::Directory | FileKind::Symlink);
+    if !is_sized || is_anon_inode(&*file.inode) {
+        return Err(Errno::ENOTTY);
+    }
+    // What it takes on the disk (inode_get_bytes).
+    let bytes = file.inode.metadata()?.blocks.saturating_mul(512);
+    cx.mem().write(UserRef::new(arg), &bytes)
+}
+
+/// FICLONE, in the order of its refusals (fs/remap_range.c vfs_clone_file_range): no filesystem of ours shares blocks.
+fn clone_file(cx: &Cx, file: &File, source: Fd) -> SysResult<i64> {
+    let source = cx.file(source)?;
+    if !file.path.dentry.same_tree(&source.path.dentry) {
+        return Err(Errno::EXDEV);
+    }
+    let kinds = [source.inode.kind(), file.inode.kind()];
+    if kinds.contains(&FileKind::Directory) {
+        return Err(Errno::EISDIR);
+    }
+    if kinds.iter().any(|&kind| kind != FileKind::Regular) {
+        return Err(Errno::EINVAL);
+    }
+    source.check_readable().and(file.check_writable())?;
+    if file.flags().contains(OpenFlags::APPEND) { Err(Errno::EBADF) } else { Err(Errno::EOPNOTSUPP) }
 }
 
 /// ioctl_nsfs(2): some commands open another namespace.

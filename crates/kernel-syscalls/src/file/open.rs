@@ -83,19 +83,7 @@ struct How {
 impl How {
     /// Reads it, checked as copy_struct_from_user and build_open_flags do.
     fn read(cx: &Cx, at: u64, size: usize) -> SysResult<Self> {
-        if size < HOW_SIZE {
-            return Err(Errno::EINVAL);
-        }
-        if size > 4096 {
-            return Err(Errno::E2BIG);
-        }
-        let mut bytes = vec![0; size];
-        cx.mem().read_bytes(at, &mut bytes)?;
-        if bytes[HOW_SIZE..].iter().any(|&byte| byte != 0) {
-            return Err(Errno::E2BIG);
-        }
-        let (words, _) = bytes.as_chunks::<8>();
-        let [flags, mode, resolve] = [0, 1, 2].map(|n| words.get(n).map_or(0, |w| u64::from_ne_bytes(*w)));
+        let [flags, mode, resolve]: [u64; 3] = cx.mem().read_sized(at, size, HOW_SIZE)?;
         Self::check(flags, mode, resolve)
     }
 
@@ -130,4 +118,31 @@ pub(crate) async fn sys_openat2(cx: &Cx, dirfd: Fd, path: UserCStr, how: u64, si
     let how = How::read(cx, how, size)?;
     let target = Target::read(cx, dirfd, path)?;
     open_file(cx, &target, how.flags, how.mode, how.resolve).await
+}
+
+#[cfg(test)]
+mod tests {
+    use abi_linux::Errno;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::{How, KNOWN, RESOLVE_CACHED, RESOLVE_KNOWN};
+
+    proptest! {
+        #[test]
+        fn any_open_how_is_known_or_refused(flags in any::<u64>(), mode in any::<u64>(), resolve in any::<u64>()) {
+            match How::check(flags, mode, resolve) {
+                Ok(how) => {
+                    prop_assert!(flags & !u64::from(KNOWN.bits()) == 0 && resolve & !RESOLVE_KNOWN == 0);
+                    prop_assert_eq!((u64::from(how.flags.bits()), u64::from(how.mode)), (flags, mode));
+                }
+                Err(errno) => prop_assert!(errno == Errno::EINVAL || resolve & RESOLVE_CACHED != 0),
+            }
+        }
+
+        #[test]
+        fn known_bits_are_judged(flags in any::<u32>(), mode in 0u64..0o10000, resolve in 0u64..0x40) {
+            let flags = u64::from(flags & KNOWN.bits());
+            let _ = How::check(flags, mode, resolve);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use kernel_base::caller::Caller;
 use kernel_base::reg::Fd;
 use kernel_base::user::UserCStr;
 use kernel_task::limits::Resource;
+use kernel_vfs::anon::is_anon_inode;
 use kernel_vfs::inode::FileKind;
 
 use crate::cx::Cx;
@@ -39,7 +40,8 @@ pub(crate) fn sys_truncate(cx: &Cx, path: UserCStr, length: i64) -> SysResult<()
 pub(crate) fn sys_ftruncate(cx: &Cx, fd: Fd, length: i64) -> SysResult<()> {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let file = cx.file(fd)?;
-    if file.inode.kind() != FileKind::Regular || file.check_writable().is_err() {
+    let is_regular = file.inode.kind() == FileKind::Regular && !is_anon_inode(&*file.inode);
+    if !is_regular || file.check_writable().is_err() {
         return Err(Errno::EINVAL);
     }
     check_limit(cx, size)?;

@@ -6,6 +6,7 @@ use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
+use kernel_vfs::anon::is_anon_inode;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::{FileKind, Metadata};
 
@@ -60,6 +61,9 @@ fn check_files(from: &File, to: &File) -> SysResult<(Metadata, Metadata)> {
         return Err(Errno::EISDIR);
     }
     if kinds != [FileKind::Regular; 2] {
+        return Err(Errno::EINVAL);
+    }
+    if is_anon_inode(&*from.inode) || is_anon_inode(&*to.inode) {
         return Err(Errno::EINVAL);
     }
     from.check_readable()?;

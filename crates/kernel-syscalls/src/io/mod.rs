@@ -14,7 +14,9 @@ pub(crate) mod vector;
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::{Pieces, TASK_SIZE};
+use kernel_fs::pidfd::PidFd;
 use kernel_fs::signalfd::SignalFd;
+use kernel_vfs::anon;
 use kernel_vfs::file::Whence;
 
 use crate::cx::{Cx, Outcome};
@@ -81,6 +83,10 @@ pub(crate) fn sys_lseek(cx: &Cx, fd: Fd, offset: i64, whence: u32) -> SysResult<
         4 => Whence::Hole,
         _ => return Err(Errno::EINVAL),
     };
+    // noop_llseek of eventfd, epoll, timerfd, signalfd and inotify; a pidfd is no anon_inode any more.
+    if anon::is_anon_inode(&*file.inode) && !file.ops.as_any().is::<PidFd>() {
+        return Ok(0);
+    }
     transfer::check_seekable(&file)?;
     let mut position = file.position();
     let new = match whence {

@@ -3,6 +3,7 @@
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
+use kernel_vfs::anon::is_anon_inode;
 use kernel_vfs::inode::FileKind;
 use kernel_vfs::permission::{self, Access};
 
@@ -62,6 +63,7 @@ pub(crate) fn sys_sync_file_range(cx: &Cx, fd: Fd, offset: i64, len: i64, flags:
         return Err(Errno::EINVAL);
     }
     match file.inode.kind() {
+        _ if is_anon_inode(&*file.inode) => Err(Errno::ESPIPE),
         FileKind::Regular if flags != 0 => file.ops.sync(true),
         FileKind::Regular | FileKind::BlockDevice | FileKind::Directory => Ok(()),
         _ => Err(Errno::ESPIPE),
@@ -73,6 +75,7 @@ pub(crate) fn sys_readahead(cx: &Cx, fd: Fd, _offset: i64, _count: usize) -> Sys
     let file = cx.file(fd)?;
     file.check_readable()?;
     match file.inode.kind() {
+        _ if is_anon_inode(&*file.inode) => Err(Errno::EINVAL),
         FileKind::Regular | FileKind::BlockDevice => Ok(()),
         _ => Err(Errno::EINVAL),
     }

@@ -20,10 +20,14 @@ const RWF_SYNC: u32 = 4;
 const RWF_NOWAIT: u32 = 8;
 const RWF_APPEND: u32 = 16;
 const RWF_NOAPPEND: u32 = 32;
+const RWF_NOSIGNAL: u32 = 256;
 
 /// A file's status flags with what RWF_ flags change in them (kiocb_set_rw_flags).
 pub(super) fn status_of(file: &File, flags: u32) -> SysResult<OpenFlags> {
     let known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND;
+    // It matters to pipes and sockets alone, which would have to know of it.
+    let is_quiet = !matches!(file.inode.kind(), FileKind::Fifo | FileKind::Socket);
+    let known = if is_quiet { known | RWF_NOSIGNAL } else { known };
     let both = RWF_APPEND | RWF_NOAPPEND;
     let mut status = file.flags();
     if flags & !known != 0 {

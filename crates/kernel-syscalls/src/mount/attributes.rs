@@ -82,21 +82,7 @@ pub(super) struct Change {
 impl Change {
     /// Reads and checks it (copy_struct_from_user, build_mount_kattr). `None`: there is nothing to do.
     pub(super) fn read(cx: &Cx, at: u64, size: usize) -> SysResult<Option<Self>> {
-        if size > PAGE_SIZE {
-            return Err(Errno::E2BIG);
-        }
-        if size < SIZE {
-            return Err(Errno::EINVAL);
-        }
-        let mut bytes = vec![0; size];
-        cx.mem().read_bytes(at, &mut bytes)?;
-        let (known, rest) = bytes.split_at(SIZE);
-        if rest.iter().any(|&byte| byte != 0) {
-            return Err(Errno::E2BIG);
-        }
-        let words = known.as_chunks::<8>().0;
-        let [set, clear, propagation, _user_ns] =
-            [0, 1, 2, 3].map(|at| words.get(at).map_or(0, |word| u64::from_ne_bytes(*word)));
+        let [set, clear, propagation, _user_ns]: [u64; 4] = cx.mem().read_sized(at, size, SIZE)?;
         if (set, clear, propagation) == (0, 0, 0) {
             return Ok(None);
         }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
 use std::thread;
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use kernel_base::sync::Mutex;
 use runtime_control::{Container as Listed, Create, Exec, Reply, Request, Started, Streams as Wanted, frame};
-use runtime_oci::{Status, Store};
+use runtime_oci::{ContainerSpec, Status, Store};
 
 use crate::container::{Container, Making};
 use crate::error::Error;
@@ -185,9 +187,46 @@ impl Supervisor {
         made
     }
 
+    /// What a container of a pod gets that joins the namespaces of another one: the names that its host has. IPC and
+    /// process ids stay each container's own.
+    fn join_pod(&self, spec: &mut ContainerSpec) {
+        let inode = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.ino()).ok();
+        for namespace in &spec.namespaces {
+            let kind = namespace.kind.as_str();
+            let Some(path) = namespace.path.as_ref().filter(|_| matches!(kind, "uts" | "ipc" | "pid")) else {
+                continue;
+            };
+            if kind != "uts" {
+                tracing::warn!("config.json: linux.namespaces: {kind} is not shared with {}", path.display());
+                continue;
+            }
+            let wanted = inode(path);
+            let held: Vec<Arc<Held>> = self.containers.lock().values().flatten().cloned().collect();
+            let own = |held: &&Arc<Held>| {
+                let pid = held.container.init.pid;
+                wanted.is_some() && inode(Path::new(&format!("/proc/{pid}/ns/uts"))) == wanted
+            };
+            match held.iter().find(own) {
+                Some(held) => {
+                    let names = held.container.kernel.uts.names.read().clone();
+                    (spec.hostname, spec.domainname) = (names.hostname, names.domainname);
+                }
+                None => {
+                    tracing::warn!("config.json: linux.namespaces: {} is no container's here", path.display())
+                }
+            }
+        }
+    }
+
     /// A container's thread.
-    fn host(self: &Arc<Self>, create: Create, fds: Vec<OwnedFd>, tell: &Sender<Result<Arc<Held>, Error>>) {
+    fn host(
+        self: &Arc<Self>,
+        mut create: Create,
+        fds: Vec<OwnedFd>,
+        tell: &Sender<Result<Arc<Held>, Error>>,
+    ) {
         let id = create.id.clone();
+        self.join_pod(&mut create.spec);
         let made = make(create, fds).and_then(|held| {
             self.adopt(&id, Arc::clone(&held))?;
             Ok(held)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Request {
     /// Makes a container that waits for [`Request::Start`]. Answered by [`Reply::Started`].
     Create(Box<Create>),
@@ -52,7 +52,7 @@ pub enum Request {
 /// With the request come descriptors: standard input, output and error unless it gets a terminal, then those
 /// that the program finds at 3 and above.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Create {
     pub id: String,
     pub bundle: PathBuf,
@@ -70,7 +70,7 @@ pub struct Create {
 
 /// A process to be started in a container. Descriptors come as with [`Create`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exec {
     pub id: String,
     /// Names the process in later requests; of several that ask for one name the first gets it.

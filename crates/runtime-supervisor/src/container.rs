@@ -153,6 +153,8 @@ impl Container {
         if !self.started.load(Ordering::SeqCst) {
             self.sandbox.tree.mount_points.remove();
         }
+        // The kernel keeps the dead until they have been waited for, and they the kernel.
+        drop(self.kernel.zombies());
         self.init.end(*status.as_ref().unwrap_or(&ExitStatus::Signal(Signal::SIGKILL.raw())));
         self.init.drain();
         status

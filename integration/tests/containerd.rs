@@ -1,6 +1,7 @@
 //! containerd with `io.containerd.palisade.v1`, and with runc's shim as the control.
 
 use std::fs;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -49,9 +50,9 @@ fn terminal_has_its_size_and_signals() {
         let mut terminal = Terminal::start(containerd.ctr_command(&args));
         terminal.expect("# ");
         terminal.resize(33, 101);
-        thread::sleep(Duration::from_millis(300));
-        terminal.type_line("echo size $(stty size)");
-        terminal.expect("size 33 101");
+        // The news takes its way through ctr, containerd and the shim.
+        terminal.type_line("until stty size | grep '33 101'; do sleep 0.1; done; echo si''zed");
+        terminal.expect("sized");
         terminal.type_line("sleep 100; echo stat$?s");
         thread::sleep(Duration::from_millis(300));
         terminal.type_text("\x03");
@@ -87,6 +88,40 @@ fn exec_joins_and_metrics_count() {
     });
 }
 
+/// The same events in the same order, with a kill for want of memory told before the end that it is.
+#[test]
+fn events_come_in_order() {
+    let containerd = Containerd::start();
+    let told = |runtime| {
+        let mut events = containerd.ctr_command(&["events"]);
+        let mut events = events.stdout(Stdio::piped()).spawn().expect("ctr");
+        // It says nothing before the first event.
+        thread::sleep(Duration::from_secs(1));
+        sleeper(&containerd, runtime, "a", &["--memory-limit", "33554432"]);
+        containerd.must(&["task", "exec", "--exec-id", "x", "a", "true"]);
+        containerd.must(&["task", "pause", "a"]);
+        containerd.must(&["task", "resume", "a"]);
+        let hungry = "x=$(head -c 100000000 /dev/zero | tr '\\0' x)";
+        containerd.ctr(&["task", "exec", "--exec-id", "y", "a", "sh", "-c", hungry]);
+        containerd.must(&["task", "kill", "-s", "KILL", "a"]);
+        containerd.expect_status("a", "STOPPED");
+        containerd.remove("a");
+        thread::sleep(Duration::from_secs(1));
+        events.kill().expect("it runs");
+        let output = events.wait_with_output().expect("it is ours").stdout;
+        let output = String::from_utf8_lossy(&output).into_owned();
+        let topics = output.split_whitespace().filter_map(|word| word.strip_prefix("/tasks/"));
+        topics.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let control = told(RUNC);
+    let place = |topic: &str| control.iter().position(|one| one == topic);
+    assert!(place("oom").is_some() && place("delete") == Some(control.len() - 1), "{control:?}");
+    if paths::palisade_is_wanted() {
+        assert_eq!(told(PALISADE), control);
+    }
+    containerd.assert_clean();
+}
+
 #[test]
 fn containers_outlive_containerd() {
     each(|containerd, runtime| {
@@ -107,8 +142,7 @@ fn killed_guest_ends_in_a_clean_delete() {
         let pid = sleeper(containerd, runtime, "a", &[]);
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
         containerd.expect_status("a", "STOPPED");
-        assert_eq!(containerd.ctr(&["task", "rm", "a"]).status, 137);
-        containerd.must(&["container", "rm", "a"]);
+        containerd.remove("a");
     });
 }
 

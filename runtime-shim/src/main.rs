@@ -35,10 +35,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use args::Args;
+use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::types::introspection::{RuntimeInfo, RuntimeVersion};
 
 fn main() -> ExitCode {
     let done = Args::parse(std::env::args_os().skip(1)).and_then(|args| match args.action.as_str() {
-        _ if args.version || args.info => version(),
+        _ if args.version => version(),
+        _ if args.info => info(),
         "start" => start::start(&args),
         "delete" => delete::delete(&args),
         "" => serve::serve(&args),
@@ -52,6 +55,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What containerd 2 asks before it uses a runtime.
+fn info() -> anyhow::Result<()> {
+    let mut version = RuntimeVersion::new();
+    env!("CARGO_PKG_VERSION").clone_into(&mut version.version);
+    let mut info = RuntimeInfo::new();
+    "io.containerd.palisade.v1".clone_into(&mut info.name);
+    info.version = Some(version).into();
+    Ok(std::io::stdout().write_all(&info.write_to_bytes()?)?)
 }
 
 fn version() -> anyhow::Result<()> {

@@ -38,7 +38,7 @@ impl NetNamespace {
     pub fn new() -> Arc<Self> {
         let namespace = Self { families: RwLock::default() };
         namespace.add_family(AF_UNIX, Arc::new(UnixFamily::new()));
-        namespace.add_family(AF_NETLINK, Arc::new(NetlinkFamily));
+        namespace.add_family(AF_NETLINK, Arc::<NetlinkFamily>::default());
         let network = Arc::<Network>::default();
         namespace.add_family(AF_INET, Arc::new(InetFamily::new(Version::V4, &network)));
         namespace.add_family(AF_INET6, Arc::new(InetFamily::new(Version::V6, &network)));

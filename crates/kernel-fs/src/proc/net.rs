@@ -1,13 +1,15 @@
-//! /proc/pid/net: one loopback device, and the Unix sockets that processes have open. The other lists hold
+//! /proc/pid/net: one loopback device, and the sockets that processes have open. The other lists hold
 //! their headings only, which is what programs find in a fresh network namespace.
 
 use std::sync::Arc;
 
 use abi_linux::SysResult;
 use kernel_base::caller::Caller;
+use kernel_net::inet::{self, address::Version, listing::Table};
 use kernel_net::unix::listing;
 use kernel_task::Kernel;
-use kernel_vfs::inode::Inode;
+use kernel_vfs::file::File;
+use kernel_vfs::inode::{FileKind, Inode};
 
 use rustc_hash::FxHashSet;
 
@@ -16,13 +18,9 @@ use crate::pseudo::{Content, MAX_BYTES, ROOT_INO, TreeBuilder, child_ino};
 
 static FILES: &[(&str, &str)] = &[
     ("dev", DEV),
-    ("tcp", TCP),
-    ("udp", UDP),
     ("udplite", UDP),
     ("raw", UDP),
     ("icmp", UDP),
-    ("tcp6", TCP6),
-    ("udp6", UDP6),
     ("udplite6", UDP6),
     ("raw6", UDP6),
     ("icmp6", UDP6),
@@ -31,11 +29,35 @@ static FILES: &[(&str, &str)] = &[
     ("route", ROUTE),
     ("arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
     ("if_inet6", "00000000000000000000000000000001 01 80 10 80       lo\n"),
-    ("ipv6_route", ""),
+    ("ipv6_route", IPV6_ROUTE),
+    ("snmp", SNMP),
     ("protocols", ""),
     ("dev_mcast", ""),
-    ("sockstat", "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\n"),
     ("wireless", WIRELESS),
+];
+
+const IPV6_ROUTE: &str = "\
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+";
+/// Nothing is counted.
+const SNMP: &str = "\
+Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits
+Ip: 2 64 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors
+Tcp: 1 200 120000 -1 0 0 0 0 0 0 0 0 0 0 0
+Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors
+Udp: 0 0 0 0 0 0 0 0 0
+";
+
+/// The lists of INET sockets: name, what is in it, its heading, the width of its running number, and to how many
+/// characters a line is filled up.
+const INET: [(&str, Table, &str, usize, usize); 4] = [
+    ("tcp", Table::Tcp(Version::V4), TCP, 4, 149),
+    ("tcp6", Table::Tcp(Version::V6), TCP6, 4, 0),
+    ("udp", Table::Udp(Version::V4), UDP, 5, 127),
+    ("udp6", Table::Udp(Version::V6), UDP6, 5, 0),
 ];
 
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
@@ -56,24 +78,82 @@ Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
  face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22
 ";
 
+/// Calls `show` for each open file that some descriptor leads to, with its inode's number, while it wants more.
+fn each_file(kernel: &Arc<Kernel>, mut show: impl FnMut(&File, u64) -> bool) {
+    let mut seen = FxHashSet::default();
+    for (_, descriptor) in kernel.processes().iter().flat_map(|process| process.files.list()) {
+        let file = &descriptor.file;
+        if file.inode.kind() != FileKind::Socket {
+            continue;
+        }
+        let Ok(metadata) = file.inode.metadata() else { continue };
+        if seen.insert(metadata.ino) && !show(file, metadata.ino) {
+            return;
+        }
+    }
+}
+
 /// The list of Unix sockets: those that some descriptor leads to.
 struct UnixSockets(Arc<Kernel>);
 
 impl Content for UnixSockets {
     fn generate(&self, _who: &dyn Caller) -> SysResult<Vec<u8>> {
         let mut out = UNIX.as_bytes().to_vec();
-        let mut shown = FxHashSet::default();
-        for (_, descriptor) in self.0.processes().iter().flat_map(|process| process.files.list()) {
-            if out.len() >= MAX_BYTES {
-                break;
-            }
-            let file = &descriptor.file;
-            let Ok(metadata) = file.inode.metadata() else { continue };
-            if let Some(mut line) = listing::line(file, metadata.ino).filter(|_| shown.insert(metadata.ino)) {
-                out.append(&mut line);
-            }
-        }
+        each_file(&self.0, |file, ino| {
+            out.append(&mut listing::line(file, ino).unwrap_or_default());
+            out.len() < MAX_BYTES
+        });
         Ok(out)
+    }
+}
+
+/// A list of INET sockets.
+struct InetSockets {
+    kernel: Arc<Kernel>,
+    table: Table,
+    heading: &'static str,
+    number_width: usize,
+    line_width: usize,
+}
+
+impl Content for InetSockets {
+    fn generate(&self, _who: &dyn Caller) -> SysResult<Vec<u8>> {
+        let mut out = self.heading.to_owned();
+        let mut number = 0;
+        each_file(&self.kernel, |file, ino| {
+            if let Some(line) = inet::listing::line(file, ino, self.table) {
+                let line = format!("{number:>0$}: {line}", self.number_width);
+                out.push_str(&format!("{line:<0$}\n", self.line_width));
+                number += 1;
+            }
+            out.len() < MAX_BYTES
+        });
+        Ok(out.into_bytes())
+    }
+}
+
+/// /proc/net/sockstat, or sockstat6.
+struct Counts(Arc<Kernel>, Version);
+
+impl Content for Counts {
+    fn generate(&self, _who: &dyn Caller) -> SysResult<Vec<u8>> {
+        let (mut used, mut tcp, mut udp) = (0, 0, 0);
+        each_file(&self.0, |file, ino| {
+            used += 1;
+            tcp += usize::from(inet::listing::line(file, ino, Table::Tcp(self.1)).is_some());
+            udp += usize::from(inet::listing::line(file, ino, Table::Udp(self.1)).is_some());
+            true
+        });
+        let text = match self.1 {
+            Version::V4 => format!(
+                "sockets: used {used}\nTCP: inuse {tcp} orphan 0 tw 0 alloc {tcp} mem 0\nUDP: inuse {udp} mem 0\n\
+                 UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+            ),
+            Version::V6 => format!(
+                "TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n"
+            ),
+        };
+        Ok(text.into_bytes())
     }
 }
 
@@ -82,6 +162,14 @@ pub(super) fn directory(proc: &Arc<Proc>) -> Arc<dyn Inode> {
     let mut tree = TreeBuilder::new();
     for (name, text) in FILES {
         tree.fixed(name, *text);
+    }
+    for (name, table, heading, number_width, line_width) in INET {
+        let kernel = Arc::clone(&proc.kernel);
+        let list = InetSockets { kernel, table, heading, number_width, line_width };
+        tree.file(name, 0o444, Arc::new(list));
+    }
+    for (name, version) in [("sockstat", Version::V4), ("sockstat6", Version::V6)] {
+        tree.file(name, 0o444, Arc::new(Counts(Arc::clone(&proc.kernel), version)));
     }
     tree.file("unix", 0o444, Arc::new(UnixSockets(Arc::clone(&proc.kernel))));
     Arc::new(tree.build_at(&proc.instance, child_ino(ROOT_INO, b"net:"), ROOT_INO))

@@ -3,7 +3,7 @@
 //! Programs give the same output and status as in a chroot. CPython's and Go's own test suites are compared test by
 //! test ([`integration::suite`]), with a control that has no network but loopback, as Palisade has none yet. The long modules of
 //! CPython run in part; `INTEGRATION_FULL=1` runs all of them. Debian does not package test_sqlite3, test_tty is of a
-//! later Python, test_ioctl wants a terminal, and all of test_epoll wants a network.
+//! later Python, and test_ioctl wants a terminal.
 
 use std::env;
 use std::time::Duration;
@@ -46,6 +46,7 @@ macro_rules! cpython {
 }
 
 cpython! {
+    test_epoll
     test_fcntl
     test_file
     test_fileio

@@ -1,6 +1,7 @@
 //! A directory of a check's own.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,10 +12,16 @@ impl Scratch {
     #[expect(clippy::new_without_default, reason = "it makes a directory, which no default should")]
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("guest-{}-{number}", std::process::id()));
-        fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-        Self(dir)
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let dir = std::env::temp_dir().join(format!("guest-{}-{number}", std::process::id()));
+            match fs::create_dir(&dir) {
+                Ok(()) => return Self(dir),
+                // Of a check that was killed, in a process that had this id before.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", dir.display()),
+            }
+        }
     }
 
     pub fn dir(&self) -> &Path {

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         memory_of_others_is_theirs,
         memory_vectors_and_errors,
         kcmp_tells_same_files,
+        kcmp_tells_what_an_epoll_watches,
         advice_to_oneself,
         release_of_a_killed_process,
         memory_policy_round_trips,
@@ -382,6 +383,25 @@ fn kcmp_tells_same_files() {
     }
     end(child);
     assert_eq!(raw!(SYS_kcmp, me, 9_999_999, 1, 0, 0), Err(Errno::ESRCH));
+}
+
+fn kcmp_tells_what_an_epoll_watches() {
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+    let (reader, writer) = pipe().expect("pipe");
+    let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll_create1");
+    epoll.add(&reader, EpollEvent::new(EpollFlags::EPOLLIN, 0)).expect("epoll_ctl");
+    let me = std::process::id();
+    let number = |fd: &std::os::fd::OwnedFd| std::os::fd::AsRawFd::as_raw_fd(fd);
+    let compare = |file: i32, slot: [i32; 3]| raw!(SYS_kcmp, me, me, 7, file, slot.as_ptr());
+    let [own, from, to] = [std::os::fd::AsRawFd::as_raw_fd(&epoll.0), number(&reader), number(&writer)];
+    assert_eq!(compare(from, [own, from, 0]), Ok(0));
+    assert!(matches!(compare(to, [own, from, 0]), Ok(1 | 2)));
+    assert_eq!(compare(from, [own, to, 0]), Err(Errno::ENOENT));
+    assert_eq!(compare(from, [own, from, 1]), Err(Errno::ENOENT));
+    assert_eq!(compare(from, [from, from, 0]), Err(Errno::EINVAL));
+    assert_eq!(compare(from, [999, from, 0]), Err(Errno::EBADF));
+    assert_eq!(compare(999, [own, from, 0]), Err(Errno::EBADF));
+    assert_eq!(raw!(SYS_kcmp, me, me, 7, from, 8), Err(Errno::EFAULT));
 }
 
 fn pidfd(pid: i32) -> i64 {

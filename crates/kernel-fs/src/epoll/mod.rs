@@ -98,6 +98,14 @@ impl Epoll {
         file.ops.as_any().downcast_ref::<Self>().ok_or(Errno::EINVAL)
     }
 
+    /// Which file is watched as `fd`, by its address; of several, number `skip`. ENOENT when there is none
+    /// (fs/eventpoll.c:ep_find_tfd).
+    pub fn target(&self, fd: i32, skip: usize) -> SysResult<usize> {
+        let state = self.state.lock();
+        let mut keys = state.items.keys().filter(|key| key.fd() == fd);
+        keys.nth(skip).map(|key| key.file()).ok_or(Errno::ENOENT)
+    }
+
     /// Where epoll_wait(2) waits for [`Epoll::try_wait`] to give something.
     #[must_use]
     pub fn waiters(&self) -> &WaitQueue {

@@ -27,6 +27,10 @@ impl Key {
     pub(super) fn fd(self) -> i32 {
         self.fd
     }
+
+    pub(super) fn file(self) -> usize {
+        self.file
+    }
 }
 
 /// One watched file.

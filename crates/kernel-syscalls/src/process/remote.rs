@@ -11,6 +11,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Cap;
 use kernel_base::reg::Fd;
 use kernel_base::user::{GuestMem, Pieces, UserRef};
+use kernel_fs::epoll::Epoll;
 use kernel_fs::pidfd::PidFd;
 use kernel_task::{Process, Task};
 use platform_api::{Performed, Range, Step};
@@ -150,7 +151,14 @@ pub(crate) fn sys_kcmp(cx: &Cx, pid1: i32, pid2: i32, kind: i32, idx1: u64, idx2
         }
         // Nobody has any.
         KCMP_IO | KCMP_SYSVSEM => Ok(0),
-        KCMP_EPOLL_TFD => Err(Errno::EOPNOTSUPP),
+        KCMP_EPOLL_TFD => {
+            // struct kcmp_epoll_slot: efd, tfd, toff.
+            let [epoll, target, skip] = cx.mem().read(UserRef::<[u32; 3]>::new(idx2))?;
+            let file = first.process.files.get(Fd(idx1 as i32))?;
+            let epoll = second.process.files.get(Fd(epoll.cast_signed()))?;
+            let watched = Epoll::of(&epoll)?.target(target.cast_signed(), skip as usize)?;
+            order(cx, Arc::as_ptr(&file).addr(), watched)
+        }
         _ => Err(Errno::EINVAL),
     }
 }

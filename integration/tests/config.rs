@@ -292,7 +292,7 @@ fn start_container_hooks_run_inside() {
 #[test]
 fn failing_hook_ends_the_creation() {
     let _alone = alone();
-    for kind in ["prestart", "createRuntime", "createContainer"] {
+    for kind in ["prestart", "createRuntime", "createContainer", "startContainer"] {
         let bundle = shell("sleep 1000").with(|config| {
             config["hooks"][kind] = json!([{ "path": "/bin/false" }]);
         });

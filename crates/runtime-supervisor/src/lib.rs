@@ -30,9 +30,11 @@ mod tuning;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use abi_linux::Errno;
 use runtime_oci::cgroup::Cgroup;
+use runtime_oci::hooks::HookKind;
 use runtime_oci::{ContainerSpec, Entry, Record, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -95,9 +97,26 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
     let relay = relay.map(|pty| terminal::Relay::start(pty, Arc::clone(events))).transpose()?;
     let jobs = jobs::Jobs::start(signals, kernel, spec, relay.clone(), Arc::clone(events))?;
     container.set_owner(Some(jobs));
-    let supervisor = control.map(|control| control.take(&container)).transpose()?;
-    container.start()?;
+    let (supervisor, keeper) = control.map(|control| control.take(&container)).transpose()?.unzip();
+    let (tell, begun) = channel();
+    let starting = Arc::clone(&container);
+    let begin = move || {
+        let result = begin(&starting, keeper.as_deref());
+        let failed = result.is_err();
+        // Told before the end that it brings.
+        let _ = tell.send(result);
+        if failed {
+            let _ = starting.destroy();
+        }
+    };
+    if HookKind::StartContainer.of(&spec.hooks).is_empty() {
+        begin();
+    } else {
+        // They are guests, of whose ends this thread tells.
+        jobs::start_thread("start", begin)?;
+    }
     let status = container.deliver();
+    let status = begun.recv().unwrap_or(Ok(())).and(status);
     if let Some(relay) = relay {
         relay.finish();
     }
@@ -109,7 +128,7 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
 
 impl Control<'_> {
     /// Makes a container known, and says that it is about to run.
-    fn take(self, container: &Arc<Container>) -> Result<Arc<Supervisor>, Error> {
+    fn take(self, container: &Arc<Container>) -> Result<(Arc<Supervisor>, Arc<Keeper>), Error> {
         let Self { listener, entry, mut record, created } = self;
         let keeper = Arc::new(Keeper::new(entry, record.clone())?);
         let supervisor = Supervisor::new(false);
@@ -117,12 +136,19 @@ impl Control<'_> {
         supervisor.adopt(&record.id, Arc::new(held))?;
         record.init = runtime_oci::ProcessId::of(container.init.pid);
         created(&record).map_err(Error::Hooks)?;
-        container.run_start_hooks(&keeper.oci_state(Status::Created))?;
-        keeper.running()?;
         let serving = Arc::clone(&supervisor);
         jobs::start_thread("control", move || server::serve(&listener, &serving))?;
-        Ok(supervisor)
+        Ok((supervisor, keeper))
     }
+}
+
+/// Runs a container's program, after its startContainer hooks.
+fn begin(container: &Arc<Container>, keeper: Option<&Keeper>) -> Result<(), Error> {
+    if let Some(keeper) = keeper {
+        container.run_start_hooks(&keeper.oci_state(Status::Created))?;
+        keeper.running()?;
+    }
+    container.start()
 }
 
 /// What a process needs before it makes containers.

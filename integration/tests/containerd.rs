@@ -49,6 +49,8 @@ fn terminal_has_its_size_and_signals() {
         let args = ["run", "-t", "--rm", "--runtime", runtime, IMAGE, "a", "sh"];
         let mut terminal = Terminal::start(containerd.ctr_command(&args));
         terminal.expect("# ");
+        // ctr listens for changes of the size only some time after the start, and forgets earlier ones.
+        thread::sleep(Duration::from_secs(1));
         terminal.resize(33, 101);
         // The news takes its way through ctr, containerd and the shim.
         terminal.type_line("until [ \"$(stty size)\" = '33 101' ]; do sleep 0.1; done; echo si''zed");

@@ -24,6 +24,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long what is about to vanish may stay.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where the host's cgroups are, of either version.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// A running containerd.
 pub struct Containerd {
     dir: TempDir,
@@ -132,7 +135,7 @@ impl Containerd {
             let dir = self.dir.path().to_str().expect("UTF-8");
             left.extend(mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned));
             for controller in ["", "memory", "freezer", "unified"] {
-                left.extend(names(&Path::new("/sys/fs/cgroup").join(controller).join(&self.namespace)));
+                left.extend(names(&Path::new(CGROUPS).join(controller).join(&self.namespace)));
             }
             // A cgroup's own files are no leftovers.
             left.retain(|name| !name.contains('.') || name.starts_with("process "));
@@ -154,6 +157,14 @@ impl Drop for Containerd {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Shims leave the cgroup of a namespace to its later containers, of which there are none here; and a test that
+        // failed, those of its containers.
+        for controller in names(Path::new(CGROUPS)).iter().map(String::as_str).chain([""]) {
+            let group = Path::new(CGROUPS).join(controller).join(&self.namespace);
+            for left in names(&group).iter().map(|name| group.join(name)).chain([group.clone()]) {
+                let _ = fs::remove_dir(left);
+            }
+        }
     }
 }
 

@@ -241,7 +241,7 @@ impl Container {
         }
         let record = self.record().clone();
         if let Some(init) = record.init {
-            ending::wait_for_death(init, ending::DEATH);
+            let _ = init.wait_for_death(ending::DEATH);
         }
         match self.store().open(&id) {
             Ok(entry) if entry.lock()? => ending::clean_up(entry, &record)?,

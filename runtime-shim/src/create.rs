@@ -60,7 +60,7 @@ fn reserve(making: &Making<'_>, bundle: PathBuf) -> Result<Container, Error> {
             let _ = making.client.delete(id, None);
             let record = entry.read().ok().flatten().unwrap_or(record);
             if let Some(init) = record.init {
-                ending::wait_for_death(init, ending::DEATH);
+                let _ = init.wait_for_death(ending::DEATH);
             }
             let _ = ending::clean_up(entry, &record);
             Err(error)

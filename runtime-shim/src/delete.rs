@@ -69,7 +69,7 @@ fn remove(entry: Entry, own: &Path) -> Result<Option<Record>> {
         let _ = client.delete(&record.id, None);
     }
     if let Some(init) = record.init {
-        ending::wait_for_death(init, ending::DEATH);
+        let _ = init.wait_for_death(ending::DEATH);
     }
     ending::clean_up(entry, &record)?;
     Ok(Some(record))

@@ -1,13 +1,10 @@
 //! Ending supervisors and containers for good.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runtime_oci::hooks::{self, HookKind};
-use runtime_oci::{Entry, ProcessId, Record, Status};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use runtime_oci::{Entry, Record, Status};
 
 use crate::error::Error;
 
@@ -41,32 +38,9 @@ pub(crate) fn end_supervisor(dir: &Path) {
         }
     }
     if let Some(supervisor) = runtime_control::supervisor_of(dir)
-        && !wait_for_death(supervisor, Duration::from_millis(200))
+        && !supervisor.wait_for_death(Duration::from_millis(200))
     {
-        if let Some(pidfd) = handle(supervisor) {
-            let _ = pidfd_send_signal(pidfd, Signal::KILL);
-        }
-        wait_for_death(supervisor, DEATH);
-    }
-}
-
-/// A handle of a process that is still the one that was meant.
-fn handle(process: ProcessId) -> Option<OwnedFd> {
-    let pidfd = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
-    process.is_alive().then_some(pidfd)
-}
-
-/// Waits until a process is dead; false if it is not after `limit`.
-pub(crate) fn wait_for_death(process: ProcessId, limit: Duration) -> bool {
-    let Some(pidfd) = handle(process) else { return true };
-    let until = Instant::now() + limit;
-    loop {
-        let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap_or_default();
-        match poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&left)) {
-            Ok(0) => return false,
-            Ok(_) => return true,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return !process.is_alive(),
-        }
+        supervisor.kill();
+        let _ = supervisor.wait_for_death(DEATH);
     }
 }

@@ -1,9 +1,12 @@
 //! What is kept of a container in its state directory, and runtime-spec's state made of it.
 
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -67,6 +70,36 @@ impl ProcessId {
     #[must_use]
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
+    }
+
+    /// A handle of the process, unless it is dead.
+    fn handle(self) -> Option<OwnedFd> {
+        let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        self.is_alive().then_some(pidfd)
+    }
+
+    /// Sends SIGKILL to it, and never to a later one with its id.
+    pub fn kill(self) {
+        if let Some(pidfd) = self.handle() {
+            // It may have died since.
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+        }
+    }
+
+    /// Waits until it is dead; false if it is not after `limit`.
+    #[must_use]
+    pub fn wait_for_death(self, limit: Duration) -> bool {
+        let Some(pidfd) = self.handle() else { return true };
+        let until = Instant::now() + limit;
+        loop {
+            let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap_or_default();
+            match poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&left)) {
+                Ok(0) => return false,
+                Ok(_) => return true,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return !self.is_alive(),
+            }
+        }
     }
 }
 

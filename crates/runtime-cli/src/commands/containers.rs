@@ -1,14 +1,11 @@
 //! What commands on existing containers share: finding one, its supervisor, and ending it for good.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use runtime_control::{CallError, Client, Kind};
 use runtime_oci::hooks::{self, HookKind};
-use runtime_oci::{Entry, ProcessId, Record, StateError, Status, Store};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use runtime_oci::{Entry, Record, StateError, Status, Store};
 
 use crate::args::Global;
 
@@ -61,7 +58,7 @@ pub(super) fn destroy(entry: Entry, record: Option<&Record>) -> Result<()> {
     let Some(record) = record else { return Ok(entry.remove()?) };
     // The guests die with the supervisor, but not in the same moment.
     if let Some(init) = record.init {
-        wait_for_death(init, DEATH);
+        let _ = init.wait_for_death(DEATH);
     }
     clean_up(entry, record)
 }
@@ -97,36 +94,9 @@ fn end_supervisor(entry: &Entry, record: Option<&Record>) {
         tracing::debug!(%error, "the supervisor does not answer");
     }
     if let Some(supervisor) = supervisor.filter(|_| is_own)
-        && !wait_for_death(supervisor, Duration::from_secs(2))
+        && !supervisor.wait_for_death(Duration::from_secs(2))
     {
-        kill(supervisor);
-        wait_for_death(supervisor, DEATH);
-    }
-}
-
-/// A handle of a process that is still the one that was meant.
-fn handle(process: ProcessId) -> Option<OwnedFd> {
-    let pidfd = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
-    process.is_alive().then_some(pidfd)
-}
-
-fn kill(process: ProcessId) {
-    if let Some(pidfd) = handle(process) {
-        let _ = pidfd_send_signal(pidfd, Signal::KILL);
-    }
-}
-
-/// Waits until a process is dead; false if it is not after `limit`.
-pub(super) fn wait_for_death(process: ProcessId, limit: Duration) -> bool {
-    let Some(pidfd) = handle(process) else { return true };
-    let until = Instant::now() + limit;
-    loop {
-        let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap_or_default();
-        match poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&left)) {
-            Ok(0) => return false,
-            Ok(_) => return true,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return !process.is_alive(),
-        }
+        supervisor.kill();
+        let _ = supervisor.wait_for_death(DEATH);
     }
 }

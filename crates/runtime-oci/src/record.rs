@@ -92,7 +92,8 @@ impl ProcessId {
         let Some(pidfd) = self.handle() else { return true };
         let until = Instant::now() + limit;
         loop {
-            let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap_or_default();
+            let left =
+                Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap_or_default();
             match poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&left)) {
                 Ok(0) => return false,
                 Ok(_) => return true,

@@ -1,6 +1,9 @@
 //! Everyday programs on real root filesystems: the same output and status under Palisade as in a chroot.
 
-use integration::{roots, runner};
+use std::process::Command;
+
+use integration::process::{self, Finished};
+use integration::{paths, roots, runner};
 
 /// Runs a bash script on the Debian root both ways; the script has to end with status 0.
 fn bash(script: &str) {
@@ -69,5 +72,23 @@ fn exit_statuses_pass_through() {
     ] {
         let done = runner::assert_same(&roots::debian(), &["bash", "-c", script]);
         assert_eq!(done.status, status, "{script}: {done:?}");
+    }
+}
+
+/// nohup(1), and a shell's background.
+#[test]
+fn signals_that_the_caller_ignores_stay_ignored() {
+    let script = "kill -HUP $$; kill -USR1 $$; echo alive; kill -INT $$; echo not alive";
+    let ignoring = |command: &[&str]| -> Finished {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "trap '' HUP USR1; exec \"$@\"", "bash"]).args(command).args(["sh", "-c", script]);
+        process::run(&mut shell, b"")
+    };
+    let control = ignoring(&["env"]);
+    assert_eq!((control.stdout.as_str(), control.status), ("alive\n", 130));
+    if paths::palisade_is_wanted() {
+        let palisade = paths::palisade();
+        let palisade = ignoring(&[palisade.to_str().expect("a path in UTF-8"), "do", "--"]);
+        runner::assert_equal(&control, &palisade);
     }
 }

@@ -162,17 +162,26 @@ struct KernelAction {
     mask: u64,
 }
 
-/// Gives every signal its default action, and blocks none. (Exec keeps SIG_IGN and the mask.)
+/// Gives every signal its default action, and blocks none. What our caller had ignored stays so, as through an exec
+/// (nohup(1), a shell's background); SIGPIPE does not, which Rust's start ignores whatever it was.
 pub fn reset_signals() -> SysResult<()> {
     let action = KernelAction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
     let pointer: *const KernelAction = &action;
-    let old = std::ptr::null_mut::<KernelAction>();
+    let none = std::ptr::null_mut::<KernelAction>();
     for signal in 1..=64 {
         if signal == libc::SIGKILL || signal == libc::SIGSTOP {
             continue;
         }
+        let mut old = KernelAction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+        let found: *mut KernelAction = &mut old;
+        // SAFETY: `found` is to a live struct of the kernel's layout with a mask of 8 bytes; nothing is set.
+        let ret = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, none, found, 8) };
+        check_long(ret)?;
+        if old.handler == libc::SIG_IGN && signal != libc::SIGPIPE {
+            continue;
+        }
         // SAFETY: `pointer` is to a live struct of the kernel's layout with a mask of 8 bytes; SIG_DFL runs no code.
-        let ret = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, pointer, old, 8) };
+        let ret = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, pointer, none, 8) };
         check_long(ret)?;
     }
     let mask: u64 = 0;

@@ -12,24 +12,33 @@ use kernel_vfs::file::{File, FileOps, Io};
 use kernel_vfs::inode::{FileKind, Inode};
 
 use crate::inet::interface;
+use crate::namespace::NetNamespace;
 use crate::socket::{MessageFlags, Outgoing, SendControl, Socket};
+use crate::stack::InetStack;
 
 /// What an open socket does as a file.
 pub struct SocketFile {
     socket: Arc<dyn Socket>,
+    /// Whose interfaces its ioctls are about.
+    stack: Arc<dyn InetStack>,
     ino: u64,
 }
 
 impl SocketFile {
     /// A file for `socket`, shown as `socket:[ino]`. Of `flags` O_NONBLOCK matters.
-    pub fn open(who: &dyn Caller, socket: Arc<dyn Socket>, flags: OpenFlags) -> SysResult<Arc<File>> {
+    pub fn open(
+        who: &dyn Caller,
+        net: &NetNamespace,
+        socket: Arc<dyn Socket>,
+        flags: OpenFlags,
+    ) -> SysResult<Arc<File>> {
         let credentials = who.credentials();
         let (uid, gid, now_ns) = (credentials.fsuid, credentials.fsgid, who.now_realtime_ns());
         let attributes = AnonAttributes { mode: 0o777, uid, gid, now_ns };
         let inode = Arc::new(AnonInode::new(AnonKind::Socket, FileKind::Socket, attributes));
         let ino = inode.metadata()?.ino;
         let text = format!("socket:[{ino}]");
-        let ops = Arc::new(Self { socket, ino });
+        let ops = Arc::new(Self { socket, stack: Arc::clone(net.stack()), ino });
         let status = OpenFlags::RDWR | flags & OpenFlags::NONBLOCK;
         Ok(anon_file(AnonKind::Socket, text.as_bytes(), inode, ops, status))
     }
@@ -78,7 +87,7 @@ impl FileOps for SocketFile {
     fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
         match self.socket.ioctl(who, cmd, arg) {
             // As sock_do_ioctl: what the family does not know may be for an interface.
-            Err(Errno::ENOTTY) => interface::ioctl(who, cmd, arg).unwrap_or(Err(Errno::ENOTTY)),
+            Err(Errno::ENOTTY) => interface::ioctl(&*self.stack, who, cmd, arg).unwrap_or(Err(Errno::ENOTTY)),
             result => result,
         }
     }

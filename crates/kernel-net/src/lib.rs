@@ -2,8 +2,8 @@
 //! loopback; AF_NETLINK.
 //!
 //! [`socket::Socket`] is a non-blocking object like every open file: an operation answers EAGAIN where Linux
-//! would wait, and wakes its wait queue. Nothing here knows of host sockets; a family is entered in a
-//! [`namespace::NetNamespace`].
+//! would wait, and wakes its wait queue. A family is entered in a [`namespace::NetNamespace`]; what AF_INET and AF_INET6
+//! are is a [`stack::InetStack`]'s business.
 //!
 //! Lock order (outer first): `unix::garbage::Passing.passing` → `unix::names::Names.bound` →
 //! `unix::UnixSocket.state` → `unix::garbage::Passing.registry`. Two sockets are never locked together. Wait
@@ -18,8 +18,10 @@ pub mod namespace;
 pub mod netlink;
 pub mod options;
 pub mod socket;
+pub mod stack;
 pub mod unix;
 
 pub use file::SocketFile;
 pub use namespace::NetNamespace;
 pub use socket::{MessageFlags, Socket, SocketKind};
+pub use stack::InetStack;

@@ -7,10 +7,11 @@ use kernel_base::caller::Caller;
 use kernel_base::sync::RwLock;
 use rustc_hash::FxHashMap;
 
-use crate::inet::address::{AF_INET, AF_INET6, Version};
-use crate::inet::{InetFamily, Network};
+use crate::inet::Loopback;
+use crate::inet::address::Version;
 use crate::netlink::{AF_NETLINK, NetlinkFamily};
 use crate::socket::{Socket, SocketKind};
+use crate::stack::{InetFamily, InetStack};
 use crate::unix::{AF_UNIX, UnixFamily};
 
 /// Both ends of a socketpair(2).
@@ -30,19 +31,33 @@ pub trait Family: Send + Sync {
 /// One network namespace, shared by the containers of a pod.
 pub struct NetNamespace {
     families: RwLock<FxHashMap<u16, Arc<dyn Family>>>,
+    stack: Arc<dyn InetStack>,
 }
 
 impl NetNamespace {
-    /// A namespace that has AF_UNIX, AF_NETLINK, and lo.
+    /// A namespace that has AF_UNIX, AF_NETLINK, and lo in memory.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        let namespace = Self { families: RwLock::default() };
+        Self::with_stack(Arc::<Loopback>::default())
+    }
+
+    /// A namespace whose AF_INET and AF_INET6 are `stack`.
+    #[must_use]
+    pub fn with_stack(stack: Arc<dyn InetStack>) -> Arc<Self> {
+        let namespace = Self { families: RwLock::default(), stack: Arc::clone(&stack) };
         namespace.add_family(AF_UNIX, Arc::new(UnixFamily::new()));
-        namespace.add_family(AF_NETLINK, Arc::<NetlinkFamily>::default());
-        let network = Arc::<Network>::default();
-        namespace.add_family(AF_INET, Arc::new(InetFamily::new(Version::V4, &network)));
-        namespace.add_family(AF_INET6, Arc::new(InetFamily::new(Version::V6, &network)));
+        namespace.add_family(AF_NETLINK, Arc::new(NetlinkFamily::new(&stack)));
+        for version in [Version::V4, Version::V6] {
+            let stack = Arc::clone(&stack);
+            namespace.add_family(version.domain(), Arc::new(InetFamily { version, stack }));
+        }
         Arc::new(namespace)
+    }
+
+    /// What stands behind AF_INET and AF_INET6.
+    #[must_use]
+    pub fn stack(&self) -> &Arc<dyn InetStack> {
+        &self.stack
     }
 
     /// Enters a family; replaces what was there.

@@ -295,6 +295,9 @@ impl Switch {
 
 /// setsockopt(2) at level SOL_SOCKET.
 pub fn set(socket: &dyn Socket, who: &dyn Caller, name: i32, value: &[u8]) -> SysResult<()> {
+    if let Some(result) = socket.set_general_option(who, name, value) {
+        return result;
+    }
     let is_unix = socket.identity().domain == crate::unix::AF_UNIX;
     match name {
         so::TYPE | so::PROTOCOL | so::DOMAIN | so::ERROR => Err(Errno::ENOPROTOOPT),
@@ -317,6 +320,9 @@ const AF_NETLINK: u16 = 16;
 
 /// getsockopt(2) at level SOL_SOCKET: the value, which the caller cuts to the guest's buffer of `wanted` bytes.
 pub fn get(socket: &dyn Socket, name: i32, wanted: usize) -> SysResult<Vec<u8>> {
+    if let Some(result) = socket.general_option(name, wanted) {
+        return result;
+    }
     let identity = socket.identity();
     let int = |value: i32| Ok(value.to_ne_bytes().to_vec());
     match name {

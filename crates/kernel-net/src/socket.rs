@@ -33,6 +33,8 @@ bitflags::bitflags! {
         const NOSIGNAL = 0x4000;
         const MORE = 0x8000;
         const WAITFORONE = 0x1_0000;
+        const ZEROCOPY = 0x400_0000;
+        const FASTOPEN = 0x2000_0000;
         const CMSG_CLOEXEC = 0x4000_0000;
     }
 }
@@ -166,6 +168,12 @@ pub trait Socket: Send + Sync + Any {
     fn poll(&self) -> Events;
     /// Woken when `poll` changes.
     fn wait_queue(&self) -> &WaitQueue;
+    /// Whether trying again could give something other than EAGAIN, of a caller that waits for `interest` after it has
+    /// been given EAGAIN: no while nobody has woken it since.
+    fn may_be_ready(&self, interest: Events) -> bool {
+        let _ = interest;
+        true
+    }
     /// For the family's own use.
     fn as_any(&self) -> &dyn Any;
 
@@ -234,6 +242,16 @@ pub trait Socket: Send + Sync + Any {
     }
     /// SO_PEERCRED and SO_PEERGROUPS.
     fn peer_credential(&self) -> Option<PeerCredential> {
+        None
+    }
+    /// setsockopt(2) of SOL_SOCKET; `None`: as every socket, by [`Socket::options`].
+    fn set_general_option(&self, who: &dyn Caller, name: i32, value: &[u8]) -> Option<SysResult<()>> {
+        let _ = (who, name, value);
+        None
+    }
+    /// getsockopt(2) of SOL_SOCKET; `None`: as every socket.
+    fn general_option(&self, name: i32, wanted: usize) -> Option<SysResult<Vec<u8>>> {
+        let _ = (name, wanted);
         None
     }
     /// setsockopt(2) of another level than SOL_SOCKET.

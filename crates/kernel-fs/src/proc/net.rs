@@ -93,6 +93,31 @@ fn each_file(kernel: &Arc<Kernel>, mut show: impl FnMut(&File, u64) -> bool) {
     }
 }
 
+/// A file whose text the INET stack may have; this is what it holds otherwise.
+struct OfStack<C> {
+    kernel: Arc<Kernel>,
+    name: &'static str,
+    otherwise: C,
+}
+
+impl<C: Content> Content for OfStack<C> {
+    fn generate(&self, who: &dyn Caller) -> SysResult<Vec<u8>> {
+        match self.kernel.net().stack().proc_file(self.name) {
+            Some(text) => Ok(text),
+            None => self.otherwise.generate(who),
+        }
+    }
+}
+
+/// What a namespace with lo alone shows.
+struct Fixed(&'static str);
+
+impl Content for Fixed {
+    fn generate(&self, _who: &dyn Caller) -> SysResult<Vec<u8>> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+}
+
 /// The list of Unix sockets: those that some descriptor leads to.
 struct UnixSockets(Arc<Kernel>);
 
@@ -160,16 +185,17 @@ impl Content for Counts {
 /// The directory; every process shows the same one.
 pub(super) fn directory(proc: &Arc<Proc>) -> Arc<dyn Inode> {
     let mut tree = TreeBuilder::new();
-    for (name, text) in FILES {
-        tree.fixed(name, *text);
+    let kernel = || Arc::clone(&proc.kernel);
+    for &(name, text) in FILES {
+        tree.file(name, 0o444, Arc::new(OfStack { kernel: kernel(), name, otherwise: Fixed(text) }));
     }
     for (name, table, heading, number_width, line_width) in INET {
-        let kernel = Arc::clone(&proc.kernel);
-        let list = InetSockets { kernel, table, heading, number_width, line_width };
-        tree.file(name, 0o444, Arc::new(list));
+        let otherwise = InetSockets { kernel: kernel(), table, heading, number_width, line_width };
+        tree.file(name, 0o444, Arc::new(OfStack { kernel: kernel(), name, otherwise }));
     }
     for (name, version) in [("sockstat", Version::V4), ("sockstat6", Version::V6)] {
-        tree.file(name, 0o444, Arc::new(Counts(Arc::clone(&proc.kernel), version)));
+        let otherwise = Counts(kernel(), version);
+        tree.file(name, 0o444, Arc::new(OfStack { kernel: kernel(), name, otherwise }));
     }
     tree.file("unix", 0o444, Arc::new(UnixSockets(Arc::clone(&proc.kernel))));
     Arc::new(tree.build_at(&proc.instance, child_ino(ROOT_INO, b"net:"), ROOT_INO))

@@ -24,21 +24,23 @@ use kernel_base::caller::Caller;
 use kernel_base::cred::Cap;
 use kernel_base::wait::WaitQueue;
 
-use crate::namespace::Family;
+use crate::netlink::message::Request;
+use crate::netlink::route;
 use crate::options::{Options, so};
 use crate::socket::{Socket, SocketKind};
+use crate::stack::InetStack;
 use address::{Endpoint, Purpose, Version};
+use interface::Ifreq;
 use ports::{Claim, Ports};
 use settings::Settings;
 use tcp::TcpSocket;
 use udp::UdpSocket;
 
-/// IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6; IPPROTO_MAX.
+/// IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6.
 const TCP: i32 = 6;
 const UDP: i32 = 17;
 const ICMP: i32 = 1;
 const ICMPV6: i32 = 58;
-const PROTOCOLS: i32 = 263;
 /// Ports that want CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).
 const UNPRIVILEGED: u16 = 1024;
 
@@ -108,27 +110,22 @@ impl Common {
     }
 }
 
-/// Makes the sockets of AF_INET or AF_INET6.
-pub struct InetFamily {
-    version: Version,
+/// A stack that has lo alone, in memory.
+#[derive(Default)]
+pub struct Loopback {
     network: Arc<Network>,
 }
 
-impl InetFamily {
-    /// The family `version` over the ports of `network`.
-    #[must_use]
-    pub fn new(version: Version, network: &Arc<Network>) -> Self {
-        Self { version, network: Arc::clone(network) }
-    }
-}
-
-impl Family for InetFamily {
-    fn create(&self, who: &dyn Caller, kind: SocketKind, protocol: i32) -> SysResult<Arc<dyn Socket>> {
-        if !(0..PROTOCOLS).contains(&protocol) {
-            return Err(Errno::EINVAL);
-        }
+impl InetStack for Loopback {
+    fn create(
+        &self,
+        version: Version,
+        who: &dyn Caller,
+        kind: SocketKind,
+        protocol: i32,
+    ) -> SysResult<Arc<dyn Socket>> {
         let credentials = who.credentials();
-        let (version, network) = (self.version, Arc::clone(&self.network));
+        let network = Arc::clone(&self.network);
         match (kind, protocol) {
             (SocketKind::Stream, 0 | TCP) => Ok(TcpSocket::new(version, network, credentials.euid)),
             (SocketKind::Datagram, 0 | UDP) => Ok(UdpSocket::new(version, network, credentials.euid)),
@@ -139,5 +136,17 @@ impl Family for InetFamily {
             (SocketKind::Stream | SocketKind::Datagram | SocketKind::Raw, _) => Err(Errno::EPROTONOSUPPORT),
             _ => Err(Errno::ESOCKTNOSUPPORT),
         }
+    }
+
+    fn interface(&self, request: u32, ifreq: &mut Ifreq) -> SysResult<()> {
+        interface::loopback(request, ifreq)
+    }
+
+    fn interfaces(&self) -> SysResult<Vec<Ifreq>> {
+        Ok(vec![interface::loopback_entry()])
+    }
+
+    fn route(&self, request: &Request<'_>, port: u32) -> SysResult<Vec<Vec<u8>>> {
+        route::answer(request, port)
     }
 }

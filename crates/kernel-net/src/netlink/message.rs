@@ -1,16 +1,16 @@
 //! Netlink messages as bytes (netlink(7), rtnetlink(3)). Pure: bytes in, values out.
 
 /// `struct nlmsghdr`.
-pub(super) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 /// NLM_F_*.
-pub(super) const REQUEST: u16 = 1;
-pub(super) const MULTI: u16 = 2;
-pub(super) const ACK: u16 = 4;
-pub(super) const DUMP: u16 = 0x300;
+pub(crate) const REQUEST: u16 = 1;
+pub(crate) const MULTI: u16 = 2;
+pub(crate) const ACK: u16 = 4;
+pub(crate) const DUMP: u16 = 0x300;
 /// NLMSG_ERROR, NLMSG_DONE; types below the last are control messages.
-pub(super) const ERROR: u16 = 2;
-pub(super) const DONE: u16 = 3;
-pub(super) const LEAST_TYPE: u16 = 16;
+pub(crate) const ERROR: u16 = 2;
+pub(crate) const DONE: u16 = 3;
+pub(crate) const LEAST_TYPE: u16 = 16;
 
 const fn align(len: usize) -> usize {
     len.saturating_add(3) & !3
@@ -18,17 +18,18 @@ const fn align(len: usize) -> usize {
 
 /// A request of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Request<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) sequence: u32,
+pub struct Request<'a> {
+    pub kind: u16,
+    pub flags: u16,
+    pub sequence: u32,
     /// All of it, with its header.
-    pub(super) bytes: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 impl<'a> Request<'a> {
     /// What follows the header.
-    pub(super) fn body(&self) -> &'a [u8] {
+    #[must_use]
+    pub fn body(&self) -> &'a [u8] {
         self.bytes.get(HEADER..).unwrap_or_default()
     }
 }
@@ -38,12 +39,12 @@ fn half(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The 32-bit word at `at`.
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
 /// Takes the first request off (netlink_rcv_skb): `None` when the rest is no message.
-pub(super) fn next_request<'a>(rest: &mut &'a [u8]) -> Option<Request<'a>> {
+pub(crate) fn next_request<'a>(rest: &mut &'a [u8]) -> Option<Request<'a>> {
     let len = usize::try_from(word(rest, 0)?).ok()?;
     let bytes = rest.get(..len).filter(|bytes| bytes.len() >= HEADER)?;
     let request = Request { kind: half(bytes, 4)?, flags: half(bytes, 6)?, sequence: word(bytes, 8)?, bytes };
@@ -52,7 +53,7 @@ pub(super) fn next_request<'a>(rest: &mut &'a [u8]) -> Option<Request<'a>> {
 }
 
 /// The attribute `kind` of a request whose attributes begin at `from` (nla_find).
-pub(super) fn attribute(body: &[u8], from: usize, kind: u16) -> Option<&[u8]> {
+pub(crate) fn attribute(body: &[u8], from: usize, kind: u16) -> Option<&[u8]> {
     /// NLA_TYPE_MASK.
     const TYPE: u16 = 0x3fff;
     let mut rest = body.get(align(from)..)?;
@@ -67,13 +68,13 @@ pub(super) fn attribute(body: &[u8], from: usize, kind: u16) -> Option<&[u8]> {
 }
 
 /// Writes one message.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     bytes: Vec<u8>,
 }
 
 impl Writer {
     /// A message in answer to `to`, whose sender has this port.
-    pub(super) fn new(to: &Request<'_>, port: u32, kind: u16, flags: u16) -> Self {
+    pub(crate) fn new(to: &Request<'_>, port: u32, kind: u16, flags: u16) -> Self {
         let mut bytes = vec![0; 4];
         bytes.extend_from_slice(&kind.to_ne_bytes());
         bytes.extend_from_slice(&flags.to_ne_bytes());
@@ -83,14 +84,14 @@ impl Writer {
     }
 
     /// Appends what a fixed structure holds.
-    pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend_from_slice(bytes);
         self.bytes.resize(align(self.bytes.len()), 0);
         self
     }
 
     /// Appends an attribute.
-    pub(super) fn put(mut self, kind: u16, data: &[u8]) -> Self {
+    pub(crate) fn put(mut self, kind: u16, data: &[u8]) -> Self {
         let len = u16::try_from(4 + data.len()).unwrap_or(u16::MAX);
         self.bytes.extend_from_slice(&len.to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -98,12 +99,12 @@ impl Writer {
     }
 
     /// Appends an attribute of 32 bits.
-    pub(super) fn put_word(self, kind: u16, value: u32) -> Self {
+    pub(crate) fn put_word(self, kind: u16, value: u32) -> Self {
         self.put(kind, &value.to_ne_bytes())
     }
 
     /// The message with its length.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         let len = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.bytes.splice(..4, len.to_ne_bytes());
         self.bytes

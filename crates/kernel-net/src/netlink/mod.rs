@@ -3,8 +3,8 @@
 //!
 //! Lock order: `NetlinkSocket.state` → `Ports`.
 
-mod message;
-mod route;
+pub mod message;
+pub(crate) mod route;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -21,6 +21,7 @@ use rustc_hash::FxHashSet;
 use crate::namespace::Family;
 use crate::options::{Options, Switch};
 use crate::socket::{Destination, Identity, MessageFlags, Outgoing, Received, Socket, SocketKind};
+use crate::stack::InetStack;
 use message::{ACK, DONE, DUMP, ERROR, LEAST_TYPE, MULTI, REQUEST, Request, Writer, next_request, word};
 
 /// AF_NETLINK.
@@ -47,9 +48,17 @@ const ADDRESS: usize = 12;
 type Ports = Mutex<FxHashSet<u32>>;
 
 /// The family.
-#[derive(Default)]
 pub struct NetlinkFamily {
     ports: Arc<Ports>,
+    stack: Arc<dyn InetStack>,
+}
+
+impl NetlinkFamily {
+    /// The family of a namespace with this stack.
+    #[must_use]
+    pub fn new(stack: &Arc<dyn InetStack>) -> Self {
+        Self { ports: Arc::default(), stack: Arc::clone(stack) }
+    }
 }
 
 impl Family for NetlinkFamily {
@@ -65,6 +74,7 @@ impl Family for NetlinkFamily {
             kind,
             protocol,
             ports: Arc::clone(&self.ports),
+            stack: Arc::clone(&self.stack),
             options: Options::default(),
             switches: Options::default(),
             state: Mutex::default(),
@@ -90,6 +100,7 @@ pub struct NetlinkSocket {
     kind: SocketKind,
     protocol: i32,
     ports: Arc<Ports>,
+    stack: Arc<dyn InetStack>,
     options: Options,
     /// The switches of SOL_NETLINK, by their numbers.
     switches: Options,
@@ -144,7 +155,8 @@ impl NetlinkSocket {
         let result = match self.protocol {
             _ if request.flags & REQUEST == 0 => return,
             _ if request.kind < LEAST_TYPE => Ok(Vec::new()),
-            _ => route::answer(request, port),
+            _ if !route::is_question(request) => Err(Errno::EPERM),
+            _ => self.stack.route(request, port),
         };
         match result {
             Ok(messages) if is_dump && request.kind >= LEAST_TYPE => {

@@ -40,15 +40,17 @@ const BROADCAST: u8 = 3;
 /// RTM_F_CLONED.
 const CLONED: u32 = 0x200;
 
-/// Answers a request of the socket with this port: messages, or the errno.
-pub(super) fn answer(request: &Request<'_>, port: u32) -> Result<Vec<Vec<u8>>, Errno> {
+/// Whether a request asks for something (RTM_GET*), or is too short to be looked at. All others change something.
+pub(crate) fn is_question(request: &Request<'_>) -> bool {
+    request.kind > MOST || request.kind & 3 == GET || request.body().is_empty()
+}
+
+/// Answers a question of the socket with this port: messages, or the errno.
+pub(crate) fn answer(request: &Request<'_>, port: u32) -> Result<Vec<Vec<u8>>, Errno> {
     if request.kind > MOST {
         return Err(Errno::EOPNOTSUPP);
     }
     let Some(&family) = request.body().first() else { return Ok(Vec::new()) };
-    if request.kind & 3 != GET {
-        return Err(Errno::EPERM);
-    }
     let family = u16::from(family);
     let is_dump = request.flags & DUMP != 0;
     match (request.kind, is_dump) {

@@ -15,7 +15,7 @@ use proptest::prelude::{any, proptest};
 
 use super::{Phase, UnixFamily};
 use crate::file::SocketFile;
-use crate::namespace::Family;
+use crate::namespace::{Family, NetNamespace};
 use crate::socket::{MessageFlags, Outgoing, SendControl, Shutdown, Socket, SocketKind};
 
 struct Fake(Arc<FakePlatform>);
@@ -62,7 +62,7 @@ impl Caller for Fake {
 
 fn open_pair(family: &UnixFamily, who: &Fake, kind: SocketKind) -> (Arc<File>, Arc<File>) {
     let (one, two) = family.create_pair(who, kind, 0).unwrap();
-    let open = |socket| SocketFile::open(who, socket, OpenFlags::empty()).unwrap();
+    let open = |socket| SocketFile::open(who, &NetNamespace::new(), socket, OpenFlags::empty()).unwrap();
     (open(one), open(two))
 }
 

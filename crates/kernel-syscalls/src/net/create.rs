@@ -37,7 +37,7 @@ fn flags_of(raw: u32) -> SysResult<OpenFlags> {
 }
 
 fn install(cx: &Cx, socket: Arc<dyn Socket>, flags: OpenFlags) -> SysResult<Fd> {
-    let file = SocketFile::open(&*cx.task, socket, flags)?;
+    let file = SocketFile::open(&*cx.task, cx.kernel().net(), socket, flags)?;
     cx.install(file, flags.contains(OpenFlags::CLOEXEC))
 }
 

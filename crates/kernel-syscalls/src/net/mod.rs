@@ -80,7 +80,10 @@ pub(super) async fn wait<T>(
         return first;
     }
     let not_yet = |result: &SysResult<T>| matches!(result, Err(Errno::EAGAIN));
-    let ready = || Some(attempt()).filter(|result| !not_yet(result));
+    let ready = || {
+        let may_be = socket.may_be_ready(interest);
+        may_be.then(&mut attempt).filter(|result| !not_yet(result))
+    };
     let mut waiting = pin!(socket.wait_queue().wait_until(interest, ready));
     let mut timeout = pin!(async {
         match patience {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use integration::guest::{self, fork_child, in_child};
 use integration::{checks, raw};
@@ -217,11 +218,19 @@ fn stat_shows_nice_and_policy() {
     assert_eq!((fields[16], fields[38]), ("3", "3"));
 }
 
-fn burn(milliseconds: u128) {
-    let start = std::time::Instant::now();
+/// Uses this much of a CPU's time, however long that takes on a busy machine.
+fn burn(milliseconds: u64) {
+    let used = || {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        raw!(SYS_clock_gettime, libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time).expect("clock_gettime");
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let until = used() + Duration::from_millis(milliseconds);
     let mut work = 0_u64;
-    while start.elapsed().as_millis() < milliseconds {
-        work = std::hint::black_box(work.wrapping_mul(3).wrapping_add(1));
+    while used() < until {
+        for _ in 0..1_000 {
+            work = std::hint::black_box(work.wrapping_mul(3).wrapping_add(1));
+        }
     }
 }
 

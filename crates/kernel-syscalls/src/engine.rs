@@ -123,8 +123,10 @@ where
                 Ok(Some(result)) => self.shared.finish(&cx, result),
                 Ok(None) => {
                     let task = Arc::clone(&cx.task);
+                    let forks = task.forks();
                     let future = (self.make)(Arc::clone(&self.shared), cx);
-                    self.executor.start(&mut self.slot, call, future, || task.kernel().parked_now(&task));
+                    let parked = || task.kernel().parked_now(&task, forks);
+                    self.executor.start(&mut self.slot, call, future, parked);
                 }
                 Err(payload) => self.shared.panicked(&cx, &*payload),
             }

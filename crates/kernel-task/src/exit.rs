@@ -28,10 +28,17 @@ impl Task {
 
     /// exit_group(2) with `status`, about to be performed by the host.
     pub fn exit_group(&self, status: i32) {
-        for task in self.process.tasks() {
-            self.kernel().settle_fork(&task);
-        }
+        self.settle_all_forks();
         self.exit_process(status);
+    }
+
+    /// Before the other threads of this process end, and the host forgets whose children were whose.
+    pub(crate) fn settle_all_forks(&self) {
+        let kernel = self.kernel();
+        kernel.settle_fork(self);
+        for sibling in self.process.tasks().iter().filter(|task| task.tid != self.tid) {
+            kernel.settle_fork_of_other(sibling);
+        }
     }
 
     fn exit_process(&self, status: i32) {

@@ -9,11 +9,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use abi_linux::raw::general::{CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_VFORK, CLONE_VM};
-use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Credentials;
 use kernel_ipc::shm::Attachments;
-use platform_api::{Clock, HostTid, Identity, ProcFile, SignalTarget};
+use platform_api::{Clock, HostTid, Identity, ProcFile};
 use rustc_hash::FxHashSet;
 
 use crate::exec::{ExecState, Image};
@@ -29,8 +28,18 @@ use crate::shareable::Shareable;
 use crate::signal_actions::SignalActions;
 use crate::task::Task;
 
-/// Most snapshots that wait for children of killed processes.
-const MAX_ORPHANS: usize = 16;
+/// How often the host's list of a thread's children is read until two are the same: while somebody waits for
+/// children of that thread, a list may lack some that live (proc_pid_children(5)).
+const MAX_LISTINGS: usize = 8;
+
+/// What becomes of a snapshot whose child the host does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Childless {
+    /// The thread's clone has returned: there is no child.
+    Drop,
+    /// The clone may be under way.
+    Keep,
+}
 
 /// Everything that a child process inherits.
 pub struct ForkSnapshot {
@@ -152,7 +161,14 @@ impl Task {
     pub fn prepare_clone(&self, flags: u32) {
         self.kernel().settle_fork(self);
         let snapshot = ForkSnapshot::of(self, flags);
+        self.forks.fetch_add(1, Ordering::Relaxed);
         *self.pending_fork.lock() = Some(snapshot);
+    }
+
+    /// How many snapshots this thread has made.
+    #[must_use]
+    pub fn forks(&self) -> u64 {
+        self.forks.load(Ordering::Relaxed)
     }
 
     /// Gives the child that is about to be made namespaces of its own.
@@ -173,13 +189,35 @@ impl Task {
 
 impl Kernel {
     /// Binds a thread's waiting snapshot to the child it was made for, or drops it when the host has no
-    /// such child (the clone failed, or the child was killed before its first call).
+    /// such child (the clone failed, or the child was killed before its first call). For a thread in a call.
     pub(crate) fn settle_fork(self: &Arc<Self>, task: &Task) {
+        self.settle(task, task.forks(), Childless::Drop);
+    }
+
+    /// As [`Kernel::settle_fork`], for a call that began when the thread had made `forks` snapshots, and that may have
+    /// ended by now: a newer one is not touched.
+    pub(crate) fn settle_fork_before(self: &Arc<Self>, task: &Task, forks: u64) {
+        self.settle(task, forks, Childless::Drop);
+    }
+
+    /// As [`Kernel::settle_fork`], for another thread than the caller's, which may be in the middle of its clone.
+    pub(crate) fn settle_fork_of_other(self: &Arc<Self>, task: &Task) {
+        self.settle(task, task.forks(), Childless::Keep);
+    }
+
+    fn settle(self: &Arc<Self>, task: &Task, forks: u64, childless: Childless) {
         if !task.has_pending_fork() {
             return;
         }
+        // The next snapshot is made after this one has been settled, under the same lock.
         let discovery = self.discovery.lock();
-        let child = self.unknown_child(task).and_then(|child| self.platform.identify(child).ok());
+        if task.forks() != forks {
+            return;
+        }
+        let child = self.unknown_child(task);
+        if child.is_none() && childless == Childless::Keep {
+            return;
+        }
         let snapshot = task.pending_fork.lock().take();
         let unused = match (child, snapshot) {
             (Some(child), Some(snapshot)) => {
@@ -195,10 +233,26 @@ impl Kernel {
 
     /// The newest child of a thread that the books do not have, and that lives: the books forget a dead one
     /// before its parent has waited for it.
-    fn unknown_child(&self, task: &Task) -> Option<HostTid> {
-        let children = self.platform.children(task.process.tgid, task.tid).unwrap_or_default();
+    pub(crate) fn unknown_child(&self, task: &Task) -> Option<Identity> {
         let is_zombie = |child| matches!(self.host_state(child), Some(b'Z' | b'X'));
-        children.into_iter().rev().find(|&child| !self.knows(child) && !is_zombie(child))
+        let identity = |&child: &HostTid| {
+            let is_it = !self.knows(child) && !is_zombie(child);
+            if is_it { self.platform.identify(child).ok() } else { None }
+        };
+        let mut last = None;
+        for _ in 0..MAX_LISTINGS {
+            let children = self.children_of(task);
+            let found = children.iter().rev().find_map(identity);
+            if found.is_some() || last.as_ref() == Some(&children) {
+                return found;
+            }
+            last = Some(children);
+        }
+        None
+    }
+
+    fn children_of(&self, task: &Task) -> Vec<HostTid> {
+        self.platform.children(task.process.tgid, task.tid).unwrap_or_default()
     }
 
     /// Introduces children that exist but have made no call yet: what looks processes up by id or group
@@ -207,8 +261,7 @@ impl Kernel {
     pub fn find_newborns(self: &Arc<Self>) {
         for task in self.tasks_with_pending_fork() {
             let _discovery = self.discovery.lock();
-            let Some(child) = self.unknown_child(&task) else { continue };
-            let Ok(identity) = self.platform.identify(child) else { continue };
+            let Some(identity) = self.unknown_child(&task) else { continue };
             let snapshot = task.pending_fork.lock().take();
             if let Some(snapshot) = snapshot {
                 self.adopt(identity, &task.process, snapshot);
@@ -289,57 +342,16 @@ impl Kernel {
         let adopts = parent.pid == 1 || parent.child_subreaper.load(Ordering::Relaxed);
         let maker = match waiting.as_slice() {
             [only] if !adopts => Some(only),
-            several => several.iter().find(|task| {
-                let children = self.platform.children(parent.tgid, task.tid).unwrap_or_default();
-                children.contains(&identity.tgid)
-            }),
+            several => {
+                let made_it = |task: &&Arc<Task>| self.children_of(task).contains(&identity.tgid);
+                (0..MAX_LISTINGS).find_map(|_| several.iter().find(made_it))
+            }
         };
         let snapshot = maker.and_then(|task| task.pending_fork.lock().take());
         match snapshot {
             Some(snapshot) => Ok((parent, snapshot)),
             None => self.match_orphan(identity),
         }
-    }
-
-    /// A child whose maker died before the child's first call has been handed to a reaper.
-    fn match_orphan(&self, identity: &Identity) -> SysResult<(Arc<Process>, ForkSnapshot)> {
-        let parent = self.process_by_host(identity.parent).or_else(|| self.init()).ok_or(Errno::ESRCH)?;
-        // The reaper's news of the maker's death may come later than the child's call.
-        for task in self.tasks_with_pending_fork() {
-            if matches!(self.host_state(task.tid), None | Some(b'Z' | b'X')) {
-                self.orphan_snapshots_of(&task.process);
-            }
-        }
-        let mut orphans = self.orphan_snapshots.lock();
-        // More than one at once cannot be told apart: none is given, and the child is refused.
-        if orphans.len() == 1
-            && let Some(snapshot) = orphans.pop()
-        {
-            return Ok((parent, snapshot));
-        }
-        drop(orphans);
-        tracing::warn!(
-            tid = identity.tgid,
-            "child of a killed process has no certain snapshot; killed as well"
-        );
-        // Else it would go on with ESRCH for every call, even exit. If it is gone already, all is well.
-        let _ = self.platform.send_signal(SignalTarget::Process(identity.tgid), Signal::SIGKILL);
-        Err(Errno::ESRCH)
-    }
-
-    /// Whether a reaper has a child that has made no call yet.
-    fn has_unknown_orphans(&self) -> bool {
-        let mut all: Vec<Arc<Process>> = self.init().into_iter().collect();
-        let mut next = 0;
-        while let Some(process) = all.get(next).map(Arc::clone) {
-            let reaps = process.pid == 1 || process.child_subreaper.load(Ordering::Relaxed);
-            if reaps && process.tasks().iter().any(|task| self.unknown_child(task).is_some()) {
-                return true;
-            }
-            all.extend(process.children.lock().iter().filter_map(Weak::upgrade));
-            next += 1;
-        }
-        false
     }
 
     /// The state of a thread in the host's stat line: R, S, Z, …; `None` when it is gone.
@@ -352,7 +364,7 @@ impl Kernel {
     }
 
     /// Makes the process and its leader known.
-    fn adopt(self: &Arc<Self>, identity: Identity, parent: &Arc<Process>, snapshot: ForkSnapshot) {
+    pub(crate) fn adopt(self: &Arc<Self>, identity: Identity, parent: &Arc<Process>, snapshot: ForkSnapshot) {
         let birth = Birth {
             tgid: identity.tgid,
             pid: identity.guest_tgid,
@@ -388,31 +400,6 @@ impl Kernel {
         let process = Process::new(Arc::clone(self), birth, snapshot);
         self.register(&process, comm);
         process
-    }
-
-    /// Keeps the snapshots of a process that was killed, whose children the host has given to a reaper.
-    pub(crate) fn orphan_snapshots_of(&self, process: &Process) {
-        let waiting: Vec<_> =
-            process.tasks().into_iter().filter_map(|task| task.pending_fork.lock().take()).collect();
-        if waiting.is_empty() {
-            return;
-        }
-        // The host gave the children away before it told of the death. Where there are none, the clones never
-        // happened, neither these nor those that left older snapshots.
-        let is_any_left = self.has_unknown_orphans();
-        let mut orphans = self.orphan_snapshots.lock();
-        let mut unused = Vec::new();
-        if is_any_left {
-            orphans.extend(waiting);
-            let excess = orphans.len().saturating_sub(MAX_ORPHANS);
-            unused.extend(orphans.drain(..excess));
-        } else {
-            unused = waiting;
-            unused.append(&mut orphans);
-        }
-        // Outside the lock: they may hold the last references to files.
-        drop(orphans);
-        drop(unused);
     }
 }
 

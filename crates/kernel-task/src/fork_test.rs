@@ -68,7 +68,7 @@ fn failed_fork_leaves_no_files_behind_once_the_thread_waits() {
     init.prepare_fork();
     init.process.files.remove(fd).unwrap();
     assert!(weak.upgrade().is_some());
-    scene.kernel.parked_now(&init);
+    scene.kernel.parked_now(&init, init.forks());
     assert!(weak.upgrade().is_none());
 }
 
@@ -184,4 +184,65 @@ fn thread_that_was_listed_while_it_ended_is_forgotten() {
     scene.host.remove_thread(host(5));
     scene.kernel.find_new_threads(&process);
     assert_eq!(process.tasks().len(), 1);
+}
+
+#[test]
+fn call_that_has_ended_settles_no_later_fork() {
+    let scene = Scene::new();
+    let init = scene.task(1);
+    let fd = init.process.files.insert(file(), false, 100).unwrap();
+    let parked = init.forks();
+    // The call was woken and answered before its worker came to look, and the thread is in clone(2) again.
+    init.prepare_fork();
+    scene.kernel.parked_now(&init, parked);
+    scene.host_process(2, 1, 1);
+    assert!(scene.task(2).process.files.get(fd).is_ok());
+}
+
+#[test]
+fn clone_under_way_in_a_process_that_exits_has_its_child() {
+    let scene = Scene::new();
+    scene.fork(1, 2);
+    let (leader, other) = (scene.task(2), scene.thread(3, 2));
+    leader.process.files.insert(file(), false, 100).unwrap();
+    other.prepare_fork();
+    leader.exit_group(0);
+    scene.host_process(5, 2, 3);
+    assert_eq!(scene.task(5).process.files.list().len(), 1);
+}
+
+#[test]
+fn failed_clone_of_a_process_that_exits_leaves_no_files_behind() {
+    let scene = Scene::new();
+    let process = scene.fork(1, 2);
+    let other = scene.thread(3, 2);
+    let fd = process.files.insert(file(), false, 100).unwrap();
+    let weak = std::sync::Arc::downgrade(&process.files.get(fd).unwrap());
+    other.prepare_fork();
+    scene.task(2).exit_group(0);
+    scene.host.set_proc(host(2), ProcFile::Stat, b"2 (x) Z 1");
+    scene.kernel.process_died(host(2));
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn orphans_of_different_programs_are_told_apart() {
+    let scene = Scene::new();
+    scene.task(1);
+    for (maker, files) in [(2, 1), (3, 2)] {
+        let process = scene.fork(1, maker);
+        for _ in 0..files {
+            process.files.insert(file(), false, 100).unwrap();
+        }
+        let host_auxv = vec![maker as u8; 16];
+        scene.host.set_proc(host(maker), ProcFile::Auxv, &host_auxv);
+        process.set_image(crate::exec::Image { host_auxv, ..Default::default() });
+        scene.task(maker).prepare_fork();
+        scene.host.set_proc(host(maker), ProcFile::Stat, format!("{maker} (x) Z 1").as_bytes());
+    }
+    for (child, maker, files) in [(4, 3, 2), (5, 2, 1)] {
+        scene.host.set_proc(host(child), ProcFile::Auxv, &[maker; 16]);
+        scene.host_process(child, 1, 1);
+        assert_eq!(scene.task(child).process.files.list().len(), files);
+    }
 }

@@ -16,9 +16,9 @@ use platform_api::{HostTid, Platform, Restart, Syscall};
 use rustc_hash::FxHashMap;
 
 use crate::dead::Dead;
-use crate::fork::ForkSnapshot;
 use crate::mapped::MappedFiles;
 use crate::namespaces::{IpcNamespace, UtsNamespace};
+use crate::orphan::OrphanSnapshot;
 use crate::process::Process;
 use crate::task::{Task, comm_from};
 
@@ -88,7 +88,7 @@ pub struct Kernel {
     pub(crate) tasks: RwLock<TaskMap>,
     processes: RwLock<FxHashMap<HostTid, Arc<Process>>>,
     by_pid: RwLock<HashMap<i32, Arc<Process>>>,
-    pub(crate) orphan_snapshots: Mutex<Vec<ForkSnapshot>>,
+    pub(crate) orphan_snapshots: Mutex<Vec<OrphanSnapshot>>,
     /// Held while a new thread or process is introduced, so that it is introduced once. The outermost lock,
     /// and the only one under which the host is asked.
     pub(crate) discovery: Mutex<()>,
@@ -272,6 +272,7 @@ impl Kernel {
     /// Forgets a thread.
     pub(crate) fn remove_task(&self, task: &Task) {
         self.cancel_call(task);
+        self.keep_orphan_snapshot(task);
         let mut tasks = self.tasks.write();
         if tasks.get(&task.tid).is_some_and(|known| std::ptr::eq(&raw const **known, task)) {
             tasks.remove(&task.tid);

@@ -28,6 +28,7 @@ pub mod limits;
 pub mod machine;
 pub mod mapped;
 pub mod namespaces;
+mod orphan;
 pub mod posix_timer;
 pub mod process;
 pub mod seccomp;

@@ -114,11 +114,12 @@ impl Kernel {
         Arc::new(probe).rearm(process);
     }
 
-    /// A call of `task` has just been parked: looks whether a signal came before that.
-    pub fn parked_now(&self, task: &Task) {
+    /// A call of `task` has just been parked: looks whether a signal came before that. When the call began, the thread
+    /// had made `forks` snapshots; the call may have ended meanwhile.
+    pub fn parked_now(&self, task: &Task, forks: u64) {
         // Its clone has returned long ago. A snapshot without a child would keep pipes open that this call
         // may be waiting for.
-        task.kernel().settle_fork(task);
+        task.kernel().settle_fork_before(task, forks);
         let until = task.process.signal_hint_until.load(Ordering::Relaxed);
         let hinted = until != 0 && self.timers.now_ns() <= until;
         // A mask of its own may let through what has long been pending.

@@ -1,6 +1,6 @@
 //! A thread of a guest.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
@@ -51,6 +51,8 @@ pub struct Task {
     pub(crate) has_seccomp: AtomicBool,
     /// A fork of this thread whose child has not been seen yet.
     pub(crate) pending_fork: Mutex<Option<ForkSnapshot>>,
+    /// How many there have been.
+    pub(crate) forks: AtomicU64,
     /// A clone with namespaces of this thread that the host performs without them.
     child_change: Mutex<Option<ChildChange>>,
     comm: Mutex<[u8; 16]>,
@@ -77,6 +79,7 @@ impl Task {
             guest_tid,
             process,
             pending_fork: Mutex::new(None),
+            forks: AtomicU64::new(0),
             child_change: Mutex::new(None),
             comm: Mutex::new(comm),
             progress: AtomicI64::new(0),

@@ -18,7 +18,7 @@ use crate::task::Task;
 use crate::thread_credentials::gains;
 
 /// Most bytes of the host's auxiliary vector.
-const AUXV_MAX: usize = 1024;
+pub(crate) const AUXV_MAX: usize = 1024;
 const AT_SYSINFO_EHDR: u64 = 33;
 
 /// The program that a process runs.
@@ -145,10 +145,7 @@ impl Task {
         };
         *state = next;
         drop(state);
-        // Sibling threads die in the exec, and the host forgets whose children were whose.
-        for sibling in self.process.tasks() {
-            self.kernel().settle_fork(&sibling);
-        }
+        self.settle_all_forks();
         true
     }
 
@@ -213,6 +210,7 @@ impl Task {
         for other in process.tasks().iter().filter(|task| task.tid != self.tid) {
             kernel.remove_task(other);
         }
+        kernel.settle_orphans_of(self);
         process.files.unshare();
         for file in process.files.remove_cloexec() {
             file.flush(self);

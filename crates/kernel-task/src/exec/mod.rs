@@ -31,7 +31,7 @@ use kernel_vfs::permission::Access;
 use kernel_vfs::walk::WalkFlags;
 
 pub(crate) use credentials::{Gifts, after_exec};
-pub(crate) use image::ExecState;
+pub(crate) use image::{AUXV_MAX, ExecState};
 pub use image::{FirstExec, Image, ImageLayout, LoadFiles, PendingExec};
 use shebang::shebang;
 

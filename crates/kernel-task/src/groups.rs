@@ -17,6 +17,13 @@ impl Kernel {
         self.processes().into_iter().filter(|process| process.pgid() == pgid).collect()
     }
 
+    /// A member of a group; its zombies are members until they have been waited for.
+    #[must_use]
+    pub fn member_of_group(self: &Arc<Self>, pgid: i32) -> Option<Arc<Process>> {
+        let is_member = |process: &Arc<Process>| process.pgid() == pgid;
+        self.processes().into_iter().find(is_member).or_else(|| self.zombies().into_iter().find(is_member))
+    }
+
     /// Whether no member of the group has a parent in another group of the same session
     /// (kernel/exit.c will_become_orphaned_pgrp).
     #[must_use]
@@ -36,7 +43,7 @@ impl Task {
         if pgid < 0 {
             return Err(Errno::EINVAL);
         }
-        let target = self.kernel().process(pid).ok_or(Errno::ESRCH)?;
+        let target = self.kernel().process_or_zombie(pid).ok_or(Errno::ESRCH)?;
         let is_child = target.parent().is_some_and(|parent| Arc::ptr_eq(&parent, me));
         if is_child {
             if target.sid() != me.sid() {
@@ -51,8 +58,11 @@ impl Task {
         if target.sid() == target.pid {
             return Err(Errno::EPERM);
         }
-        if pgid != pid && !self.kernel().group(pgid).iter().any(|member| member.sid() == me.sid()) {
-            return Err(Errno::EPERM);
+        if pgid != pid {
+            let member = self.kernel().member_of_group(pgid).ok_or(Errno::EPERM)?;
+            if member.sid() != me.sid() {
+                return Err(Errno::EPERM);
+            }
         }
         target.pgid.store(pgid, Ordering::Relaxed);
         Ok(())
@@ -61,7 +71,7 @@ impl Task {
     /// setsid(2): EPERM for a group leader. On success the host performs it, too.
     pub fn set_sid(&self) -> SysResult<i32> {
         let me = &self.process;
-        if me.pgid() == me.pid || !self.kernel().group(me.pid).is_empty() {
+        if me.pgid() == me.pid || self.kernel().member_of_group(me.pid).is_some() {
             return Err(Errno::EPERM);
         }
         me.sid.store(me.pid, Ordering::Relaxed);

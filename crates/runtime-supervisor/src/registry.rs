@@ -60,7 +60,7 @@ impl SessionSignals for KernelSignals {
         }
     }
     fn session_of_group(&self, pgid: i32) -> Option<i32> {
-        self.0.upgrade()?.group(pgid).first().map(|process| process.sid())
+        self.0.upgrade()?.member_of_group(pgid).map(|process| process.sid())
     }
 }
 

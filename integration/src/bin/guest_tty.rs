@@ -14,7 +14,8 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{SaFlags, SigHandler, Signal};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices};
-use nix::unistd::{getpgrp, getpid, getsid, setpgid, setsid};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{getpgid, getpgrp, getpid, getsid, setpgid, setsid};
 
 fn main() -> ExitCode {
     guest::main(checks![
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         terminal_given_up_is_gone,
         follower_gives_up_its_terminal_alone,
         groups_of_other_sessions_are_refused,
+        group_of_zombies_is_a_group,
         background_change_of_the_foreground_stops,
         window_change_tells_the_foreground,
         typed_signals_reach_the_foreground,
@@ -305,6 +307,27 @@ fn groups_of_other_sessions_are_refused() {
         assert_eq!(error_of(set(slave, libc::TIOCSPGRP, 1)), Errno::EPERM);
         assert_eq!(error_of(set(slave, libc::TIOCSPGRP, 0x3fff_0000)), Errno::ESRCH);
         assert_eq!(error_of(set(slave, libc::TIOCSPGRP, -1)), Errno::EINVAL);
+        0
+    });
+    assert_eq!(status, 0);
+}
+
+fn group_of_zombies_is_a_group() {
+    let status = in_session(|pair| {
+        signal::plain(Signal::SIGTTOU, SigHandler::SigIgn);
+        let child = fork_child(|| 0);
+        setpgid(child, child).expect("setpgid");
+        // It is dead when it can be waited for, and stays.
+        waitid(Id::Pid(child), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).expect("waitid");
+        assert_eq!(getpgid(Some(child)), Ok(child));
+        assert_eq!(getsid(Some(child)), Ok(getpid()));
+        set(pair.slave.as_raw_fd(), libc::TIOCSPGRP, child.as_raw()).expect("TIOCSPGRP");
+        let other = fork_child(|| {
+            setpgid(getpid(), child).map_or(1, |()| 0)
+        });
+        assert_eq!(wait_raw(other.as_raw()), 0);
+        wait_raw(child.as_raw());
+        assert_eq!(set(pair.slave.as_raw_fd(), libc::TIOCSPGRP, child.as_raw()), Err(Errno::ESRCH));
         0
     });
     assert_eq!(status, 0);

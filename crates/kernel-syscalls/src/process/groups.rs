@@ -10,7 +10,7 @@ use crate::cx::{Cx, Outcome};
 fn process(cx: &Cx, pid: i32) -> SysResult<Arc<Process>> {
     match pid {
         0 => Ok(Arc::clone(&cx.process)),
-        _ => cx.kernel().process(pid).ok_or(Errno::ESRCH),
+        _ => cx.kernel().process_or_zombie(pid).ok_or(Errno::ESRCH),
     }
 }
 

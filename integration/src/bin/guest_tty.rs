@@ -322,9 +322,7 @@ fn group_of_zombies_is_a_group() {
         assert_eq!(getpgid(Some(child)), Ok(child));
         assert_eq!(getsid(Some(child)), Ok(getpid()));
         set(pair.slave.as_raw_fd(), libc::TIOCSPGRP, child.as_raw()).expect("TIOCSPGRP");
-        let other = fork_child(|| {
-            setpgid(getpid(), child).map_or(1, |()| 0)
-        });
+        let other = fork_child(|| setpgid(getpid(), child).map_or(1, |()| 0));
         assert_eq!(wait_raw(other.as_raw()), 0);
         wait_raw(child.as_raw());
         assert_eq!(set(pair.slave.as_raw_fd(), libc::TIOCSPGRP, child.as_raw()), Err(Errno::ESRCH));

@@ -37,6 +37,17 @@ fn kill_of_everything_leaves_init_and_the_caller() {
 }
 
 #[test]
+fn sandbox_survives_commands_options_addresses_and_structures() {
+    if !paths::palisade_is_wanted() {
+        return;
+    }
+    let done = inside("/t/guest_hostile inside catalogue; echo status $?; /bin/echo alive");
+    println!("{done:?}");
+    assert!(!done.hung && !done.stderr.contains("panic"), "{done:?}");
+    assert_eq!(done.stdout, "ok the_catalogue_with_hostile_arguments\nstatus 0\nalive\n", "{done:?}");
+}
+
+#[test]
 fn random_calls_do_no_harm() {
     if !paths::palisade_is_wanted() {
         return;

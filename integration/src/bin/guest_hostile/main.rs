@@ -2,8 +2,9 @@
 //! from several threads of throw-away children.
 //!
 //! Only for a sandbox: on a host, as root, some of these calls do harm; it refuses to start without the word
-//! `inside`. `inside SECONDS [SEED]` makes random calls for so long instead. It asserts nothing about a single answer, except that none is a kernel-internal restart code; the
-//! point is that whoever answers is still there afterwards, which the caller finds out.
+//! `inside`. `inside SECONDS [SEED]` makes random calls for so long instead, and `inside catalogue [FAMILY]` those of
+//! [`catalogue::FAMILIES`]. It asserts nothing about a single answer, except that none is a kernel-internal restart
+//! code; the point is that whoever answers is still there afterwards, which the caller finds out.
 //!
 //! A child whose calls end or block it (exit, pause, munmap of everything) is replaced by one that goes on
 //! behind that call. What is not called at all stands in [`SKIPPED`] with its reason.
@@ -13,6 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod catalogue;
+
+use catalogue::{FAMILIES, Family, Random, SHAPES_LEN, Shapes, Sources};
 use integration::guest::fd;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -81,19 +85,22 @@ fn main() -> ExitCode {
         eprintln!("guest_hostile: only for a sandbox; say `inside` when this is one");
         return ExitCode::FAILURE;
     }
-    let mut pages = Pages::new();
-    let words: Vec<u64> = std::env::args().skip(2).filter_map(|word| word.parse().ok()).collect();
-    if let Some(seconds) = words.first() {
-        let mut seed = words.get(1).copied().unwrap_or(1);
+    let pages = Pages::new();
+    let words: Vec<String> = std::env::args().skip(2).collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
+    let what = if words.first().is_some_and(|word| word == "catalogue") {
+        let is_wanted = |family: &&Family| words.get(1).is_none_or(|name| name == family.name);
+        FAMILIES.iter().filter(is_wanted).for_each(|family| torment(Plan::Family(family), &pages));
+        "the_catalogue"
+    } else if let Some(seconds) = number(0) {
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(*seconds) {
-            pages.random = Some(seed);
-            torment(0, &pages);
-            seed += 1;
-        }
+        let seeds = (number(1).unwrap_or(1)..).take_while(|_| start.elapsed() < Duration::from_secs(seconds));
+        seeds.for_each(|seed| torment(Plan::Random(seed), &pages));
+        "random_calls"
     } else {
-        (0..=LAST_NUMBER).chain(ODD_NUMBERS).for_each(|number| torment(number, &pages));
-    }
+        (0..=LAST_NUMBER).chain(ODD_NUMBERS).for_each(|number| torment(Plan::Number(number), &pages));
+        "every_number"
+    };
     let leaks = pages.progress.leaks.load(Ordering::SeqCst);
     if leaks > 0 {
         println!(
@@ -103,7 +110,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     eprintln!("{} calls", pages.progress.calls.load(Ordering::SeqCst));
-    println!("ok every_number_with_hostile_arguments");
+    println!("ok {what}_with_hostile_arguments");
     ExitCode::SUCCESS
 }
 
@@ -116,8 +123,46 @@ struct Pages {
     read_only: usize,
     /// A page of short strings and numbers, to be overwritten by calls.
     paths: usize,
-    /// With a seed, numbers are random, too.
-    random: Option<u64>,
+    shapes: Shapes,
+}
+
+/// Which calls are made, by round.
+#[derive(Clone, Copy)]
+enum Plan {
+    /// One number.
+    Number(usize),
+    /// Random ones, by a seed.
+    Random(u64),
+    Family(&'static Family),
+}
+
+impl Plan {
+    fn rounds(self) -> usize {
+        match self {
+            Self::Number(_) | Self::Random(_) => ROUNDS,
+            Self::Family(family) => family.rounds(),
+        }
+    }
+
+    /// How many children may be used up.
+    fn children(self) -> usize {
+        match self {
+            Self::Number(_) | Self::Random(_) => CHILDREN,
+            Self::Family(_) => 4 * CHILDREN,
+        }
+    }
+
+    fn call(self, round: usize, pages: &Pages) -> (usize, [usize; 6]) {
+        match self {
+            Self::Number(number) => (number, pages.arguments(number, round)),
+            Self::Random(seed) => pages.random_call(seed, round),
+            Self::Family(family) => {
+                let hostile = |choice| pages.value(choice);
+                let sources = Sources { shapes: &pages.shapes, hostile: &hostile, zeros: pages.read_only };
+                (family.number as usize, family.arguments(round, &sources))
+            }
+        }
+    }
 }
 
 /// Names that mean something, 64 bytes apart.
@@ -161,7 +206,7 @@ impl Pages {
             zeros: pair as usize,
             read_only: map(4096, PROT_READ, MAP_PRIVATE) as usize,
             paths,
-            random: None,
+            shapes: Shapes { start: map(SHAPES_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE) as usize },
         }
     }
 
@@ -186,14 +231,8 @@ impl Pages {
 
     /// A random call: mostly small numbers and pointers that lead somewhere.
     fn random_call(&self, seed: u64, round: usize) -> (usize, [usize; 6]) {
-        let mut state = seed.wrapping_mul(1000).wrapping_add(round as u64) ^ 0x9e37_79b9_7f4a_7c15;
-        let mut next = move || {
-            // splitmix64
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (mixed ^ (mixed >> 31)) as usize
-        };
+        let mut random = Random(seed.wrapping_mul(1000).wrapping_add(round as u64) ^ 0x9e37_79b9_7f4a_7c15);
+        let mut next = move || random.next();
         let number = next() % 470;
         let arguments = std::array::from_fn(|_| {
             let value = next();
@@ -223,18 +262,18 @@ impl Pages {
     }
 }
 
-/// Calls one number in all rounds, in as many children as it takes.
-fn torment(number: usize, pages: &Pages) {
+/// Makes the calls of all rounds, in as many children as it takes.
+fn torment(plan: Plan, pages: &Pages) {
     let rounds = &pages.progress.rounds;
     (0..THREADS)
         .for_each(|thread| rounds[thread].store(u32::try_from(thread).unwrap_or(0), Ordering::SeqCst));
-    for _ in 0..CHILDREN {
+    for _ in 0..plan.children() {
         // SAFETY: this process has one thread.
         match unsafe { fork() }.expect("fork") {
-            ForkResult::Child => child(number, pages),
+            ForkResult::Child => child(plan, pages),
             ForkResult::Parent { child } => watch(child, rounds),
         }
-        let finished = rounds.iter().all(|round| round.load(Ordering::SeqCst) as usize >= ROUNDS);
+        let finished = rounds.iter().all(|round| round.load(Ordering::SeqCst) as usize >= plan.rounds());
         if finished {
             return;
         }
@@ -266,37 +305,40 @@ fn watch(child: Pid, rounds: &[AtomicU32; THREADS]) {
     while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
 }
 
-fn child(number: usize, pages: &Pages) -> ! {
+fn child(plan: Plan, pages: &Pages) -> ! {
     let zero = Pid::from_raw(0);
     let _ = setpgid(zero, zero);
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").expect("/dev/null");
     for standard in 0..3 {
         fd::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), standard).expect("dup2");
     }
+    if let Plan::Family(family) = plan {
+        catalogue::open_objects();
+        pages
+            .shapes
+            .fill(family.number.cast_unsigned() ^ u64::from(pages.progress.calls.load(Ordering::SeqCst)));
+    }
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            scope.spawn(move || rounds_of(thread, number, pages));
+            scope.spawn(move || rounds_of(thread, plan, pages));
         }
     });
     leave()
 }
 
-fn rounds_of(thread: usize, number: usize, pages: &Pages) {
+fn rounds_of(thread: usize, plan: Plan, pages: &Pages) {
     let progress = pages.progress;
     let mine = &progress.rounds[thread];
     loop {
         let round = mine.load(Ordering::SeqCst) as usize;
-        if round >= ROUNDS {
+        if round >= plan.rounds() {
             return;
         }
         // Before the call: a child that follows goes on behind it.
         mine.fetch_add(THREADS as u32, Ordering::SeqCst);
-        let (number, arguments) = match pages.random {
-            Some(seed) => pages.random_call(seed, round),
-            None => (number, pages.arguments(number, round)),
-        };
-        let hits_others =
-            pages.random.is_some() && OTHERS.contains(&(number as i64)) && arguments[0] as u32 != 0;
+        let (number, arguments) = plan.call(round, pages);
+        let is_random = matches!(plan, Plan::Random(_));
+        let hits_others = is_random && OTHERS.contains(&(number as i64)) && arguments[0] as u32 != 0;
         let is_skipped = |(call, first, _): &(i64, usize, &str)| {
             *call as usize == number && *first as u32 == arguments[0] as u32
         };

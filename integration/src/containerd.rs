@@ -1,6 +1,7 @@
 //! A containerd of the test's own: folders, socket and namespace that nobody else has, with a busybox image.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,10 +20,15 @@ pub const PALISADE: &str = "io.containerd.palisade.v1";
 pub const RUNC: &str = "io.containerd.runc.v2";
 /// The image's name.
 pub const IMAGE: &str = "docker.io/library/busybox:test";
+/// The namespace of what CRI makes.
+const CRI_NAMESPACE: &str = "k8s.io";
 /// Nothing that a test asks takes this long.
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long what is about to vanish may stay.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where distributions put the CNI plugins.
+const CNI_PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
 /// Where the host's cgroups are, of either version.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -31,24 +37,63 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 pub struct Containerd {
     dir: TempDir,
     namespace: String,
+    /// What stands first in the names of its cgroups.
+    cgroups: String,
     child: Child,
+}
+
+/// A network of pods: a bridge.
+struct Bridge {
+    name: String,
+    subnet: String,
 }
 
 impl Containerd {
     /// Starts one and imports the image.
     pub fn start() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = unique_name();
+        Self::configured(name.clone(), name, |dir| {
+            "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n".to_owned() + &config(dir)
+        })
+    }
+
+    /// Starts one that serves CRI as well: runtime handlers `runc` and `palisade`, and a bridge for the pods.
+    pub fn start_cri() -> Self {
+        let name = unique_name();
+        let bridge = Bridge::of(&name);
+        Self::configured(CRI_NAMESPACE.to_owned(), name, |dir| {
+            fs::create_dir(dir.join("cni")).expect("a directory");
+            fs::write(dir.join("cni/pods.conflist"), bridge.conflist(dir)).expect("the network");
+            config(dir) + &cri_config(dir)
+        })
+    }
+
+    fn configured(namespace: String, cgroups: String, config: impl Fn(&Path) -> String) -> Self {
         let dir = tempfile::Builder::new().prefix("ctd").tempdir().expect("a scratch directory");
-        let namespace = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         fs::write(dir.path().join("config.toml"), config(dir.path())).expect("the configuration");
         let child = spawn(dir.path());
-        let containerd = Self { dir, namespace, child };
+        let containerd = Self { dir, namespace, cgroups, child };
         containerd.wait_ready();
         let archive = containerd.dir.path().join("busybox.tar");
         image(&containerd.dir.path().join("image"), &archive);
         let imported = containerd.ctr(&["image", "import", archive.to_str().expect("UTF-8")]);
         assert_eq!(imported.status, 0, "{imported:?}");
         containerd
+    }
+
+    /// Its main socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("c.sock")
+    }
+
+    /// A directory for a test's files.
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The cgroup under which pods are to be, so that nobody else's are there.
+    pub fn cgroup_parent(&self) -> String {
+        format!("/{}", self.cgroups)
     }
 
     fn wait_ready(&self) {
@@ -103,7 +148,8 @@ impl Containerd {
         self.must(&["container", "rm", id]);
     }
 
-    fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+    /// Waits until something holds.
+    pub fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let until = Instant::now() + PATIENCE;
         while !holds() {
             assert!(Instant::now() < until, "in vain: {what}");
@@ -135,10 +181,17 @@ impl Containerd {
             let dir = self.dir.path().to_str().expect("UTF-8");
             left.extend(mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned));
             for controller in ["", "memory", "freezer", "unified"] {
-                left.extend(names(&Path::new(CGROUPS).join(controller).join(&self.namespace)));
+                left.extend(names(&Path::new(CGROUPS).join(controller).join(&self.cgroups)));
+            }
+            // What a pod got an address for.
+            for network in names(&self.dir.path().join("addresses")) {
+                let given = fs::read_dir(self.dir.path().join("addresses").join(network)).expect("a directory");
+                let given = given.map(|entry| entry.expect("an entry").file_name());
+                let given = given.filter_map(|name| name.into_string().ok());
+                left.extend(given.filter(|name| name.starts_with("10.")).map(|name| format!("address {name}")));
             }
             // A cgroup's own files are no leftovers.
-            left.retain(|name| !name.contains('.') || name.starts_with("process "));
+            left.retain(|name| !name.contains('.') || name.contains(' '));
             left
         };
         let until = Instant::now() + PATIENCE;
@@ -160,10 +213,14 @@ impl Drop for Containerd {
         // Shims leave the cgroup of a namespace to its later containers, of which there are none here; and a test that
         // failed, those of its containers.
         for controller in names(Path::new(CGROUPS)).iter().map(String::as_str).chain([""]) {
-            let group = Path::new(CGROUPS).join(controller).join(&self.namespace);
+            let group = Path::new(CGROUPS).join(controller).join(&self.cgroups);
             for left in names(&group).iter().map(|name| group.join(name)).chain([group.clone()]) {
                 let _ = fs::remove_dir(left);
             }
+        }
+        if self.namespace == CRI_NAMESPACE {
+            let bridge = Bridge::of(&self.cgroups);
+            let _ = process::run(Command::new("ip").args(["link", "del", &bridge.name]), b"");
         }
     }
 }
@@ -174,11 +231,51 @@ fn names(dir: &Path) -> Vec<String> {
     dirs.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// A name that no other containerd of any test has: process and number.
+fn unique_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Bridge {
+    /// The bridge of the containerd with this unique name.
+    fn of(name: &str) -> Self {
+        let number = name.trim_start_matches("test-").replace('-', "n");
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let [second, third, ..] = hasher.finish().to_le_bytes();
+        // Of the private network 10.128.0.0/9.
+        Self { name: format!("pt{number}"), subnet: format!("10.{}.{third}.0/24", 128 | second) }
+    }
+
+    fn conflist(&self, dir: &Path) -> String {
+        let addresses = json!({ "type": "host-local", "subnet": self.subnet, "dataDir": dir.join("addresses") });
+        let bridge = json!({ "type": "bridge", "bridge": self.name, "isGateway": true, "ipam": addresses });
+        json!({ "cniVersion": "0.4.0", "name": self.name, "plugins": [bridge] }).to_string()
+    }
+}
+
+/// What CRI needs to know: networks, and runtimes by their handlers.
+fn cri_config(dir: &Path) -> String {
+    let cri = "[plugins.\"io.containerd.grpc.v1.cri\"";
+    let runtime = |name: &str, kind: &str| {
+        format!("{cri}.containerd.runtimes.{name}]\nruntime_type = {kind:?}\n")
+    };
+    let plugins = CNI_PLUGINS.iter().find(|dir| Path::new(dir).join("bridge").exists());
+    let plugins = plugins.expect("CNI plugins are installed (apt install containernetworking-plugins)");
+    format!(
+        "{cri}]\nsandbox_image = {IMAGE:?}\ndisable_apparmor = true\nrestrict_oom_score_adj = true\n\
+         {cri}.cni]\nbin_dir = {plugins:?}\nconf_dir = {:?}\n{}{}",
+        dir.join("cni"),
+        runtime("runc", RUNC),
+        runtime("palisade", PALISADE),
+    )
+}
+
 fn config(dir: &Path) -> String {
     let dir = dir.display();
     format!(
         "version = 2\nroot = \"{dir}/root\"\nstate = \"{dir}/state\"\n\
-         disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
          [grpc]\naddress = \"{dir}/c.sock\"\n[ttrpc]\naddress = \"{dir}/c.sock.ttrpc\"\n"
     )
 }
@@ -202,7 +299,7 @@ fn image(dir: &Path, archive: &Path) {
     let layer = blob(&blobs, &layer);
     let config = json!({
         "architecture": "amd64", "os": "linux",
-        "config": { "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["/bin/sh"] },
+        "config": { "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["/bin/sleep", "1000000"] },
         "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
     });
     let typed = |mut blob: Value, kind: &str| {

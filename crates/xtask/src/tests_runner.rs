@@ -24,10 +24,12 @@ const NEEDS: &[Need] = &[
     Need { package: "crun", program: "crun" },
     Need { package: "containerd", program: "containerd" },
     Need { package: "strace", program: "strace" },
+    Need { package: "iproute2", program: "ip" },
 ];
 
-/// Headers of the C library have no program.
-const LIBC_HEADERS: (&str, &str) = ("libc6-dev", "/usr/include/stdio.h");
+/// Packages without a program in PATH, and files that show that they are there.
+const FILES: &[(&str, &str)] =
+    &[("libc6-dev", "/usr/include/stdio.h"), ("containernetworking-plugins", "/usr/lib/cni/bridge")];
 
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     install(&missing())?;
@@ -48,9 +50,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 
 fn missing() -> Vec<&'static str> {
     let mut out: Vec<_> = NEEDS.iter().filter(|n| !repo::has_program(n.program)).map(|n| n.package).collect();
-    if !std::path::Path::new(LIBC_HEADERS.1).exists() {
-        out.push(LIBC_HEADERS.0);
-    }
+    out.extend(FILES.iter().filter(|(_, file)| !std::path::Path::new(file).exists()).map(|(package, _)| package));
     out
 }
 

@@ -185,10 +185,13 @@ impl Containerd {
             }
             // What a pod got an address for.
             for network in names(&self.dir.path().join("addresses")) {
-                let given = fs::read_dir(self.dir.path().join("addresses").join(network)).expect("a directory");
+                let given =
+                    fs::read_dir(self.dir.path().join("addresses").join(network)).expect("a directory");
                 let given = given.map(|entry| entry.expect("an entry").file_name());
                 let given = given.filter_map(|name| name.into_string().ok());
-                left.extend(given.filter(|name| name.starts_with("10.")).map(|name| format!("address {name}")));
+                left.extend(
+                    given.filter(|name| name.starts_with("10.")).map(|name| format!("address {name}")),
+                );
             }
             // A cgroup's own files are no leftovers.
             left.retain(|name| !name.contains('.') || name.contains(' '));
@@ -249,7 +252,8 @@ impl Bridge {
     }
 
     fn conflist(&self, dir: &Path) -> String {
-        let addresses = json!({ "type": "host-local", "subnet": self.subnet, "dataDir": dir.join("addresses") });
+        let addresses =
+            json!({ "type": "host-local", "subnet": self.subnet, "dataDir": dir.join("addresses") });
         let bridge = json!({ "type": "bridge", "bridge": self.name, "isGateway": true, "ipam": addresses });
         json!({ "cniVersion": "0.4.0", "name": self.name, "plugins": [bridge] }).to_string()
     }
@@ -258,9 +262,8 @@ impl Bridge {
 /// What CRI needs to know: networks, and runtimes by their handlers.
 fn cri_config(dir: &Path) -> String {
     let cri = "[plugins.\"io.containerd.grpc.v1.cri\"";
-    let runtime = |name: &str, kind: &str| {
-        format!("{cri}.containerd.runtimes.{name}]\nruntime_type = {kind:?}\n")
-    };
+    let runtime =
+        |name: &str, kind: &str| format!("{cri}.containerd.runtimes.{name}]\nruntime_type = {kind:?}\n");
     let plugins = CNI_PLUGINS.iter().find(|dir| Path::new(dir).join("bridge").exists());
     let plugins = plugins.expect("CNI plugins are installed (apt install containernetworking-plugins)");
     format!(

@@ -50,7 +50,9 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 
 fn missing() -> Vec<&'static str> {
     let mut out: Vec<_> = NEEDS.iter().filter(|n| !repo::has_program(n.program)).map(|n| n.package).collect();
-    out.extend(FILES.iter().filter(|(_, file)| !std::path::Path::new(file).exists()).map(|(package, _)| package));
+    out.extend(
+        FILES.iter().filter(|(_, file)| !std::path::Path::new(file).exists()).map(|(package, _)| package),
+    );
     out
 }
 

@@ -64,10 +64,8 @@ impl Pod {
         let resources = LinuxContainerResources { memory_limit_in_bytes: 256 << 20 };
         let namespace_options = Some(self.namespaces);
         let security_context = ContainerSecurity { namespace_options, seccomp: Some(Nothing {}) };
-        let linux = LinuxContainerConfig {
-            resources: Some(resources),
-            security_context: Some(security_context),
-        };
+        let linux =
+            LinuxContainerConfig { resources: Some(resources), security_context: Some(security_context) };
         let config = ContainerConfig {
             metadata: Some(Id { id: name.to_owned() }),
             image: Some(Id { id: IMAGE.to_owned() }),

@@ -80,11 +80,33 @@ const EVERYDAY_PACKAGES: &[&str] = &[
     "python3-venv",
     "ruby",
     "rustc",
+    // Servers, and what speaks to them.
+    "apache2-utils",
+    "bind9-dnsutils",
+    "curl",
+    "dnsmasq-base",
+    "iperf3",
+    "iproute2",
+    "iputils-ping",
+    "mariadb-server",
+    "memcached",
+    "net-tools",
+    "netbase",
+    "netcat-openbsd",
+    "nginx-light",
+    "openssh-client",
+    "openssh-server",
+    "postgresql-15",
+    "redis-server",
+    "rsync",
+    "socat",
+    "wget",
+    "wrk",
 ];
 
-/// What is done to the everyday root, as the root directory `$1`, once its packages are in it: it gets a
-/// package repository of its own, as its only one, with the package `hello`, which is not installed.
-const EVERYDAY_HOOK: &str = include_str!("everyday_repository.sh");
+/// What is done to the everyday root, as the root directory `$1`, once its packages are in it: it gets
+/// /etc/hosts, and a package repository of its own, as its only one, with the package `hello`, which is not installed.
+const EVERYDAY_HOOK: &str = include_str!("everyday_hook.sh");
 
 /// A Debian root with the programs of the workloads. Needs root, mmdebstrap and a Debian mirror once.
 pub fn debian() -> PathBuf {
@@ -93,7 +115,7 @@ pub fn debian() -> PathBuf {
     })
 }
 
-/// A Debian root as people keep one, with manuals, daemons, languages and their test suites: 2 GB.
+/// A Debian root as people keep one, with manuals, daemons, servers, languages and their test suites: 3 GB.
 pub fn everyday() -> PathBuf {
     cached("everyday", &(DEBIAN_SUITE, EVERYDAY_PACKAGES, EVERYDAY_HOOK), |dir| {
         debootstrap(dir, EVERYDAY_PACKAGES, &["--variant=apt", &format!("--customize-hook={EVERYDAY_HOOK}")]);

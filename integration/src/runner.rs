@@ -24,8 +24,8 @@ pub const HOSTNAME: &str = "box";
 pub enum Runner {
     /// On the host, as it is.
     Native,
-    /// In a root filesystem, in mount, pid, ipc and uts namespaces of its own, as pid 2, over an overlay
-    /// that vanishes: what a container is without anything that confines it.
+    /// In a root filesystem, in mount, pid, ipc, uts and network namespaces of its own, as pid 2, over an overlay
+    /// that vanishes, with lo alone: what a container is without anything that confines it.
     Chroot(PathBuf),
     /// `palisade do`.
     Palisade(Sandbox),
@@ -92,8 +92,8 @@ impl Runner {
                 return clean(command);
             }
             Runner::Chroot(root) => {
-                let mut command = Command::new("unshare");
-                command.args(["--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c"]);
+                let mut command = Command::new(paths::profile_dir().join("with_loopback"));
+                command.args(["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c"]);
                 command.arg(include_str!("chroot.sh")).arg("chroot.sh").arg(root).arg(HOSTNAME);
                 command
             }

@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use crate::process::{self, Finished};
 use crate::runner::{Runner, Sandbox};
-use crate::{paths, runner};
+use crate::paths;
 
 /// What the programs of a container may do unless its owner says otherwise, as setpriv(1) takes it.
 const CAPABILITIES: &str = "--bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,\
@@ -79,10 +78,7 @@ impl Suite<'_> {
             .map(str::to_owned)
             .chain(self.argv.iter().cloned())
             .collect();
-        let inner = Runner::Chroot(self.root.to_owned()).command(&confined);
-        let mut command = Command::new(paths::profile_dir().join("with_loopback"));
-        command.arg(inner.get_program()).args(inner.get_args());
-        command.env_clear().envs(runner::ENVIRONMENT.iter().copied()).current_dir("/");
+        let mut command = Runner::Chroot(self.root.to_owned()).command(&confined);
         process::run_within(&mut command, b"", self.limit)
     }
 

@@ -1,5 +1,6 @@
-# Puts the package `hello` into a repository inside the root `$1`, and makes it apt's only one.
+# Finishes the root `$1`: local names, and the package `hello` in a repository inside, apt's only one.
 set -eu
+printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >"$1/etc/hosts"
 repository=$1/srv/repository
 mkdir -p "$repository"
 chroot "$1" sh -c 'cd /srv/repository && apt-get -o APT::Sandbox::User=root download hello'

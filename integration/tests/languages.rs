@@ -1,8 +1,8 @@
 //! Language runtimes on an everyday Debian: what works under the control works under Palisade.
 //!
 //! Programs give the same output and status as in a chroot. CPython's and Go's own test suites are compared test by
-//! test ([`integration::suite`]), with a control that has no network but loopback, as Palisade has none yet. The long modules of
-//! CPython run in part; `INTEGRATION_FULL=1` runs all of them. Debian does not package test_sqlite3, test_tty is of a
+//! test ([`integration::suite`]), with a control that has no network but loopback, as Palisade has by default. The long
+//! modules of CPython run in part; `INTEGRATION_FULL=1` runs all of them. Debian does not package test_sqlite3, test_tty is of a
 //! later Python, and test_ioctl wants a terminal.
 
 use std::env;
@@ -25,12 +25,10 @@ fn cpython(module: &str, options: &[&str]) {
     Suite { root: &root, argv, limit: SUITE_LIMIT }.assert_passes_as_under_control();
 }
 
-/// [`cpython`] for a long module: only these tests, unless all are wanted, and never those that wait for a network
-/// for ever.
-fn long_cpython(module: &str, chosen: &[&str], never: &[&str]) {
+/// [`cpython`] for a long module: only these tests, unless all are wanted.
+fn long_cpython(module: &str, chosen: &[&str]) {
     let full = env::var_os("INTEGRATION_FULL").is_some();
-    let chosen = chosen.iter().filter(|_| !full).flat_map(|&pattern| ["-m", pattern]);
-    let options: Vec<_> = chosen.chain(never.iter().flat_map(|&pattern| ["-i", pattern])).collect();
+    let options: Vec<_> = chosen.iter().filter(|_| !full).flat_map(|&pattern| ["-m", pattern]).collect();
     cpython(module, &options);
 }
 
@@ -50,8 +48,10 @@ cpython! {
     test_fcntl
     test_file
     test_fileio
+    test_ftplib
     test_glob
     test_grp
+    test_httpservers
     test_io
     test_mmap
     test_os
@@ -66,6 +66,8 @@ cpython! {
     test_selectors
     test_shutil
     test_signal
+    test_smtplib
+    test_ssl
     test_stat
     test_subprocess
     test_tarfile
@@ -73,26 +75,24 @@ cpython! {
     test_thread
     test_threading
     test_time
+    test_urllib2_localnet
     test_venv
     test_zipfile
 }
 
-/// Their children wait for ever when the socket of the family AF_INET cannot be made.
-const WITHOUT_NETWORK: &[&str] = &["test_pickling", "test_wait_socket*"];
-
 #[test]
 fn test_multiprocessing_fork() {
-    long_cpython("test_multiprocessing_fork", &["WithProcesses*", "Test*"], WITHOUT_NETWORK);
+    long_cpython("test_multiprocessing_fork", &["WithProcesses*", "Test*"]);
 }
 
 #[test]
 fn test_multiprocessing_spawn() {
-    long_cpython("test_multiprocessing_spawn", &["WithProcessesTest[A-P]*"], WITHOUT_NETWORK);
+    long_cpython("test_multiprocessing_spawn", &["WithProcessesTest[A-P]*"]);
 }
 
 #[test]
 fn test_concurrent_futures() {
-    long_cpython("test_concurrent_futures", &["ThreadPool*", "ProcessPoolFork[A-Z]*"], &[]);
+    long_cpython("test_concurrent_futures", &["ThreadPool*", "ProcessPoolFork[A-Z]*"]);
 }
 
 #[test]
@@ -105,7 +105,6 @@ fn test_asyncio() {
             "EPoll*",
             "*.Queue*",
         ],
-        &["test_drain_raises"],
     );
 }
 

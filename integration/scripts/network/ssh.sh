@@ -27,7 +27,7 @@ echo through the pipe | alias_ssh box 'tr a-z A-Z'
 head -c 3000000 /dev/zero | alias_ssh box 'sha256sum'
 # A terminal.
 alias_ssh -tt box 'tty | sed "s/[0-9]*$/n/"; stty -a | grep -o "[-]*icanon"; [ -t 0 ] && echo a terminal' </dev/null | tr -d '\r'
-printf 'echo one\nexit 3\n' | alias_ssh -tt box 'stty -echo; exec bash --norc --noediting' 2>&1 | tr -d '\r' | grep -c one || true
+printf 'echo o""ne\nexit 3\n' | alias_ssh -tt box 'stty -echo; exec bash --norc --noediting' 2>&1 | tr -d '\r' | grep -c 'one$'
 # Copies.
 head -c 500000 /dev/urandom >file
 scp -q -F config file box:/tmp/ssh/copied
@@ -64,7 +64,7 @@ rsync --daemon --config=rsyncd.conf --port=8730
 wait_for_port 8730
 echo changed >tree/50
 rsync -a rsync://localhost:8730/tree/ over_daemon/
-rsync -ai rsync://localhost:8730/tree/ over_ssh/ | grep '>f'
+rsync -ac --out-format=%n rsync://localhost:8730/tree/ over_ssh/ | grep -v /
 diff -r tree over_daemon && echo the same
 kill "$(cat rsync.pid)" "$(cat pid)"
 wait_for test ! -e pid

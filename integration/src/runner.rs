@@ -93,7 +93,17 @@ impl Runner {
             }
             Runner::Chroot(root) => {
                 let mut command = Command::new(paths::profile_dir().join("with_loopback"));
-                command.args(["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c"]);
+                command.args([
+                    "unshare",
+                    "--mount",
+                    "--pid",
+                    "--uts",
+                    "--ipc",
+                    "--fork",
+                    "--kill-child",
+                    "sh",
+                    "-c",
+                ]);
                 command.arg(include_str!("chroot.sh")).arg("chroot.sh").arg(root).arg(HOSTNAME);
                 command
             }

@@ -10,9 +10,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::paths;
 use crate::process::{self, Finished};
 use crate::runner::{Runner, Sandbox};
-use crate::paths;
 
 /// What the programs of a container may do unless its owner says otherwise, as setpriv(1) takes it.
 const CAPABILITIES: &str = "--bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,\

@@ -47,6 +47,7 @@ fn reserve(making: &Making<'_>, bundle: PathBuf) -> Result<Container, Error> {
     let mut spec = runtime_oci::load(&bundle)?;
     spec.rootfs = fs::canonicalize(&spec.rootfs).map_err(io(spec.rootfs.display()))?;
     spec.strict = making.options.strict;
+    spec.network.mode = making.options.network.unwrap_or(spec.network.mode);
     let id = &making.request.id;
     let store = Store::new(bundle.join(STORE));
     let entry = store.create(id)?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{CodedInputStream, Message};
 use containerd_shim_protos::shim::oci;
+use runtime_oci::NetworkMode;
 use serde::Deserialize;
 
 use crate::error::{Error, io};
@@ -27,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) log: Option<PathBuf>,
     /// Ask systemd for cgroups.
     pub(crate) systemd_cgroup: bool,
+    /// `none` or `host`; without, what the bundle's annotation says, or host.
+    pub(crate) network: Option<NetworkMode>,
     /// The `palisade` program, unless it is beside the shim or in PATH.
     pub(crate) palisade: Option<PathBuf>,
 }

@@ -15,6 +15,7 @@ pub mod ptrace;
 pub mod schedule;
 pub mod seccomp;
 pub mod signal;
+pub mod socket;
 
 use abi_linux::{Errno, SysResult};
 

@@ -12,6 +12,7 @@
 
 pub mod control;
 pub mod file;
+pub mod host;
 pub mod inet;
 mod memory;
 pub mod namespace;

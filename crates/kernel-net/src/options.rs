@@ -217,7 +217,7 @@ impl Options {
         usize::try_from(self.receive_low_water.load(Ordering::Relaxed)).unwrap_or(1)
     }
 
-    fn set(&self, who: &dyn Caller, name: i32, value: &[u8]) -> SysResult<()> {
+    pub(crate) fn set(&self, who: &dyn Caller, name: i32, value: &[u8]) -> SysResult<()> {
         let number = int_of(value)?;
         match name {
             so::DEBUG if number != 0 && !who.credentials().has(Cap::NET_ADMIN) => return Err(Errno::EACCES),

@@ -48,6 +48,9 @@ pub enum ExitStatus {
     Signal(i32),
 }
 
+/// Makes a network namespace, on the thread that needs it first.
+pub type NetMaker = Box<dyn Fn() -> Arc<NetNamespace> + Send + Sync>;
+
 /// What the container's owner wants to hear.
 pub trait ContainerEvents: Send + Sync {
     /// The main child of an init (`palisade do`) became the foreground job.
@@ -101,6 +104,8 @@ pub struct Kernel {
     pub mapped_files: MappedFiles,
     /// The network namespace; made with the first socket unless the pod has set one.
     pub net: OnceLock<Arc<NetNamespace>>,
+    /// Makes it, where it is not lo alone.
+    net_maker: OnceLock<NetMaker>,
     /// Logins so far (the audit session ids of /proc/pid/sessionid).
     pub logins: AtomicU32,
     /// What guests wrote to /proc/sys, by path, where it is kept without an effect: /proc knows which may be.
@@ -138,6 +143,7 @@ impl Kernel {
             is_finished: AtomicBool::new(false),
             memory_files: OnceLock::new(),
             net: OnceLock::new(),
+            net_maker: OnceLock::new(),
             inotify: Arc::default(),
             mapped_files: MappedFiles::default(),
             logins: AtomicU32::new(0),
@@ -152,7 +158,12 @@ impl Kernel {
     /// The network namespace of its processes.
     #[must_use]
     pub fn net(&self) -> &Arc<NetNamespace> {
-        self.net.get_or_init(NetNamespace::new)
+        self.net.get_or_init(|| self.net_maker.get().map_or_else(NetNamespace::new, |make| make()))
+    }
+
+    /// Says what makes the network namespace; once, before there is one.
+    pub fn set_net_maker(&self, make: NetMaker) {
+        let _ = self.net_maker.set(make);
     }
 
     /// The type of filesystem with this name; ENODEV.

@@ -11,7 +11,7 @@
 
 pub mod fake;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use abi_linux::fs::Events;
@@ -259,7 +259,12 @@ pub trait Platform: Send + Sync {
     /// Has `listener` called, edge-triggered, when a host fd of the supervisor becomes ready.
     fn watch_fd(&self, fd: BorrowedFd<'_>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId>;
 
-    /// Ends a watch.
+    /// As [`Platform::watch_fd`] of a descriptor that stays open for as long as the watch.
+    fn watch_shared(&self, fd: &Arc<OwnedFd>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId> {
+        self.watch_fd(fd.as_fd(), listener)
+    }
+
+    /// Ends a watch. Of a shared descriptor nothing comes any more once it is closed.
     fn unwatch_fd(&self, watch: WatchId);
 
     /// Has [`KernelEvents::timer_expired`] called at `deadline_ns` of [`Clock::Monotonic`]; `None` disarms.

@@ -318,6 +318,10 @@ impl Platform for NotifyPlatform {
         self.reactor.watch_fd(fd, listener)
     }
 
+    fn watch_shared(&self, fd: &Arc<OwnedFd>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId> {
+        self.reactor.watch_shared(fd, listener)
+    }
+
     fn unwatch_fd(&self, watch: WatchId) {
         self.reactor.unwatch_fd(watch);
     }

@@ -3,7 +3,7 @@
 //! Watches are added and removed by any thread, straight into the epoll; the reactor looks an event's target up
 //! and calls it with no lock held. A late event for a removed watch finds nothing and is dropped.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,8 +36,11 @@ const fn token(kind: u64, value: u64) -> EventData {
 }
 
 struct Watch {
-    /// Ours, so that the watch can be taken back when the caller's number is another file already.
-    fd: OwnedFd,
+    /// Ours, so that the watch can be taken back when the caller's number is another file already; `None`: shared, and
+    /// its closing takes the watch away.
+    own: Option<OwnedFd>,
+    /// Keeps a shared one open.
+    _shared: Option<Arc<OwnedFd>>,
     listener: Arc<dyn ReadyListener>,
 }
 
@@ -102,18 +105,31 @@ impl Reactor {
         listener: Arc<dyn ReadyListener>,
     ) -> SysResult<WatchId> {
         let own = fd.try_clone_to_owned().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))?;
+        self.watch(fd, Watch { own: Some(own), _shared: None, listener })
+    }
+
+    pub(crate) fn watch_shared(
+        &self,
+        fd: &Arc<OwnedFd>,
+        listener: Arc<dyn ReadyListener>,
+    ) -> SysResult<WatchId> {
+        self.watch(fd.as_fd(), Watch { own: None, _shared: Some(Arc::clone(fd)), listener })
+    }
+
+    fn watch(&self, fd: BorrowedFd<'_>, watch: Watch) -> SysResult<WatchId> {
         let id = self.next_watch.fetch_add(1, Ordering::Relaxed);
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::PRI | EventFlags::RDHUP | EventFlags::ET;
         let mut watches = self.watches.lock();
-        epoll::add(&self.epoll, &own, token(KIND_WATCH, id), flags).map_err(errno)?;
-        watches.insert(id, Watch { fd: own, listener });
+        let watched = watch.own.as_ref().map_or(fd, AsFd::as_fd);
+        epoll::add(&self.epoll, watched, token(KIND_WATCH, id), flags).map_err(errno)?;
+        watches.insert(id, watch);
         Ok(WatchId(id))
     }
 
     pub(crate) fn unwatch_fd(&self, watch: WatchId) {
         let removed = self.watches.lock().remove(&watch.0);
-        if let Some(watch) = removed {
-            let _ = epoll::delete(&self.epoll, &watch.fd);
+        if let Some(own) = removed.and_then(|watch| watch.own) {
+            let _ = epoll::delete(&self.epoll, &own);
         }
     }
 

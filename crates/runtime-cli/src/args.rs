@@ -7,6 +7,7 @@ use crate::commands::events::EventsArgs;
 use crate::commands::spec::SpecArgs;
 use crate::commands::update::UpdateArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use runtime_oci::{NetworkMode, NetworkSpec, Publish};
 use syscall_table::{Disposition, Level};
 
 /// Run Linux programs in a sandbox whose system calls a userspace kernel answers.
@@ -101,6 +102,30 @@ pub(crate) enum Command {
     Await(AwaitArgs),
 }
 
+/// The network of a sandbox.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NetworkArgs {
+    /// What is behind INET sockets: none (loopback inside) or host (the container's network namespace); default: none for
+    /// `do`, host for bundles
+    #[arg(long, value_name = "none|host")]
+    pub(crate) network: Option<NetworkMode>,
+    /// Pass TCP connections to a port of the host on to one inside; may be repeated
+    #[arg(long, value_name = "[ADDR:]PORT:PORT")]
+    pub(crate) publish: Vec<Publish>,
+    /// Let guests with CAP_NET_RAW have raw ICMP sockets (with --network host)
+    #[arg(long)]
+    pub(crate) raw_sockets: bool,
+}
+
+impl NetworkArgs {
+    /// Puts what was given into a sandbox's network.
+    pub(crate) fn apply(&self, network: &mut NetworkSpec) {
+        network.mode = self.network.unwrap_or(network.mode);
+        network.raw_sockets |= self.raw_sockets;
+        network.publish.extend_from_slice(&self.publish);
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DoArgs {
     /// Directory that becomes /; default: the host's own root, read-only below a layer in memory
@@ -124,6 +149,8 @@ pub(crate) struct DoArgs {
     /// Host name inside the sandbox
     #[arg(long, value_name = "H", default_value = "palisade")]
     pub(crate) hostname: String,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) tracing: TraceArgs,
     /// The program and its arguments
@@ -158,6 +185,8 @@ pub(crate) struct CreateArgs {
     /// Of no effect: guests have no keyring of the host
     #[arg(long)]
     pub(crate) no_new_keyring: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) tracing: TraceArgs,
     /// Name of the container

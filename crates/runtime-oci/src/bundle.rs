@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::mounts::convert_mount;
+use crate::network::NetworkSpec;
 use crate::process_config::process_from_json;
 use crate::spec::ContainerSpec;
 use crate::{hooks, linux, supported};
@@ -128,6 +129,7 @@ pub fn parse(bundle: &Path, config: &Value) -> Result<ContainerSpec, BundleError
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         ..ContainerSpec::default()
     };
+    container.network = NetworkSpec::of_bundle(&container.annotations)?;
     hooks::check(&container.hooks)?;
     linux::convert(&spec.linux().clone().ok_or(BundleError::Missing("linux"))?, &mut container)?;
     container.process.set_home(&container.rootfs);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Hooks, LinuxResources, LinuxSeccomp};
 use serde::{Deserialize, Serialize};
 
+use crate::network::NetworkSpec;
 use crate::process::ProcessSpec;
 
 /// What a mount shows.
@@ -157,6 +158,8 @@ pub struct ContainerSpec {
     pub resources: LinuxResources,
     pub hooks: Hooks,
     pub annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    pub network: NetworkSpec,
     /// Whether a reaper of ours is process 1 and the program process 2.
     pub init: bool,
     /// Fewer calls are native.

@@ -30,6 +30,8 @@ use crate::error::Error;
 use crate::jobs::Jobs;
 use crate::launch::{self, Sandbox};
 use crate::life::Life;
+use crate::network;
+use crate::publish;
 use crate::owner::Owner;
 use crate::settings;
 use crate::stdio::Streams;
@@ -71,7 +73,8 @@ impl Container {
         let program = host_seccomp::compile(&rules).map_err(Error::Filter)?;
         let filter: Vec<Instruction> = program.iter().map(instruction).collect();
         let ids = GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid };
-        let network = network(&spec)?;
+        let network = joined_network(&spec)?;
+        let published = publish::listen(&spec.network.publish)?;
         let doors = doors(making.cgroup.as_ref())?;
         let made = platform_notify::spawn(SpawnSpec {
             filter: &filter,
@@ -86,9 +89,11 @@ impl Container {
         let platform = NotifyPlatform::new(made.map_err(Error::Spawn)?).map_err(Error::Platform)?;
         let uts = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
         let kernel = Kernel::new(Arc::clone(&platform) as Arc<dyn Platform>, uts);
+        network::install(&spec, &kernel, platform.init());
         // On an error the platform goes, and the init with it: it has done nothing yet.
         let sandbox = launch::launch(&spec, &making.streams, &kernel, platform.init())?;
         let engine = Engine::new(&kernel, making.trace.map(trace::start));
+        publish::start(published, &kernel, engine.events())?;
         let (console, master) = match &making.streams {
             Streams::Own(..) => (None, None),
             _ => behind_pty(sandbox.terminal.as_ref(), making.size, &engine)?,
@@ -324,7 +329,7 @@ fn behind_pty(
 }
 
 /// The network namespace that linux.namespaces gives by a path.
-fn network(spec: &ContainerSpec) -> Result<Option<File>, Error> {
+fn joined_network(spec: &ContainerSpec) -> Result<Option<File>, Error> {
     let path = spec.namespaces.iter().find(|namespace| namespace.kind == "network");
     let Some(path) = path.and_then(|namespace| namespace.path.as_ref()) else { return Ok(None) };
     let failed = |error: std::io::Error| Error::Setting {

@@ -36,6 +36,8 @@ pub enum Error {
     Program { program: String, problem: String, found: Found },
     #[error("standard {name}: {errno}")]
     Stdio { name: &'static str, errno: Errno },
+    #[error("--publish {port}: {error}; choose another port, or end who has it")]
+    Publish { port: String, error: std::io::Error },
     #[error("{0}")]
     WrongState(&'static str),
     #[error("exec id {0:?} is in use; choose another")]

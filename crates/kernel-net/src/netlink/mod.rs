@@ -160,9 +160,7 @@ impl NetlinkSocket {
         };
         match result {
             Ok(messages) if is_dump && request.kind >= LEAST_TYPE => {
-                if !messages.is_empty() {
-                    self.deliver(messages.concat().into());
-                }
+                self.deliver_dump(&messages);
                 let done = Writer::new(request, port, DONE, MULTI).raw(&0i32.to_ne_bytes());
                 self.deliver(done.finish().into());
             }
@@ -173,6 +171,21 @@ impl NetlinkSocket {
                 }
             }
             Err(errno) => self.tell_error(request, port, -errno.raw()),
+        }
+    }
+
+    /// The messages of a dump, several in a piece that fits into what programs receive at once (NLMSG_GOODSIZE).
+    fn deliver_dump(&self, messages: &[Vec<u8>]) {
+        const GOOD: usize = 8192;
+        let mut piece = Vec::new();
+        for message in messages {
+            if !piece.is_empty() && piece.len() + message.len() > GOOD {
+                self.deliver(std::mem::take(&mut piece).into());
+            }
+            piece.extend_from_slice(message);
+        }
+        if !piece.is_empty() {
+            self.deliver(piece.into());
         }
     }
 

@@ -65,12 +65,14 @@ impl Sending<'_> {
         let mut done = 0;
         loop {
             let len = (total - done).min(SCRATCH_LEN);
-            match wait(cx, socket, Events::OUT, patience, || self.attempt(done, len)).await {
-                Ok(sent) => done += sent,
+            let taken = match wait(cx, socket, Events::OUT, patience, || self.attempt(done, len)).await {
+                Ok(taken) => taken,
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,
-            }
-            if done >= total {
+            };
+            done += taken;
+            // A buffer that took less than it was offered is full.
+            if done >= total || patience == Patience::None && taken < len {
                 break;
             }
             // What comes now is the rest of a message that has begun: no second SIGPIPE's business.

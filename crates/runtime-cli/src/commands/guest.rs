@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use runtime_oci::{ContainerSpec, MountKind, MountSpec, ProcessSpec, User};
+use runtime_oci::{ContainerSpec, MountKind, MountSpec, NetworkSpec, ProcessSpec, User};
 use runtime_supervisor::{ExitStatus, Options, TraceTo};
 
 use crate::args::{DoArgs, TraceArgs};
@@ -28,6 +28,8 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
     }
     let user = parse_user(&args.user)?;
     let caps = if user.uid == 0 { ROOT_CAPS } else { 0 };
+    let mut network = NetworkSpec::default();
+    args.network.apply(&mut network);
     let spec = ContainerSpec {
         rootfs,
         readonly: args.readonly,
@@ -47,6 +49,7 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
         domainname: b"(none)".to_vec(),
         init: true,
         strict: args.tracing.strict,
+        network,
         ..ContainerSpec::default()
     };
     finish(&spec, &args.tracing)

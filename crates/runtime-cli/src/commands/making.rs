@@ -23,6 +23,7 @@ pub(super) fn load(args: &CreateArgs) -> Result<ContainerSpec> {
     let mut spec = runtime_oci::load(&args.bundle)?;
     spec.rootfs = runtime_oci::resolve_rootfs(&args.bundle, &spec.rootfs)?;
     spec.strict = args.tracing.strict;
+    args.network.apply(&mut spec.network);
     let listening = listen_fds();
     if listening > 0 {
         spec.process.env.retain(|pair| !pair.starts_with(b"LISTEN_"));

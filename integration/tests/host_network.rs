@@ -166,7 +166,8 @@ impl Drop for Joined {
 fn bundle(network: &Path, args: &[&str]) -> Bundle {
     Bundle::new(&roots::debian(), args).with(|config| {
         let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
-        let own = namespaces.iter_mut().find(|namespace| namespace["type"] == "network").expect("it is there");
+        let own =
+            namespaces.iter_mut().find(|namespace| namespace["type"] == "network").expect("it is there");
         own["path"] = json!(network);
         let mounts = config["mounts"].as_array_mut().expect("a list");
         mounts.push(json!({

@@ -65,7 +65,8 @@ mod tests {
         let path = Address::from_guest(b"\x01\x00/run/secret.sock\0").unwrap();
         assert_eq!(path.as_bytes(), [&[1u8][..], &[0; 18]].concat());
         assert_eq!(Address::from_guest(&[2]), Err(Errno::EINVAL));
-        let padded = Address::from_guest(&[[2, 0, 0, 80, 127, 0, 0, 1].as_slice(), &[0xff; 8]].concat()).unwrap();
+        let padded =
+            Address::from_guest(&[[2, 0, 0, 80, 127, 0, 0, 1].as_slice(), &[0xff; 8]].concat()).unwrap();
         assert_eq!(padded.as_bytes()[8..], [0; 8]);
     }
 

@@ -54,7 +54,8 @@ const ROWS: &[Row] = &[
 /// (net/ipv4/af_inet.c).
 pub fn find(domain: u16, kind: u32, protocol: i32) -> SysResult<(Protocol, i32)> {
     let is = |row: &&Row| row.domain == domain && row.kind == kind;
-    let found = ROWS.iter().filter(is).find(|row| row.protocol == protocol || protocol == 0 && row.is_default);
+    let found =
+        ROWS.iter().filter(is).find(|row| row.protocol == protocol || protocol == 0 && row.is_default);
     match found {
         Some(row) => Ok((row.is, row.protocol)),
         None if matches!(kind, STREAM | DATAGRAM | RAW) => Err(Errno::EPROTONOSUPPORT),

@@ -74,7 +74,8 @@ impl Namespace {
 
     /// Sets a sysctl below `net/`.
     pub fn set_sysctl(&mut self, path: &str, value: &str) -> SysResult<()> {
-        let is_plain = path.starts_with("net/") && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
+        let is_plain =
+            path.starts_with("net/") && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
         is_plain.then_some(()).ok_or(Errno::EINVAL)?;
         self.enter()?;
         let written = std::fs::write(format!("/proc/sys/{path}"), value);
@@ -109,7 +110,8 @@ impl Namespace {
 
     /// A file of /proc/net.
     pub fn proc_file(&self, name: &str) -> SysResult<Vec<u8>> {
-        let file = openat(&self.proc_net, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty());
+        let file =
+            openat(&self.proc_net, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty());
         let file = file.map_err(errno)?;
         let mut text = Vec::with_capacity(4096);
         loop {

@@ -76,7 +76,8 @@ pub struct Question {
 impl Question {
     /// From what follows the header of a guest's message: EOPNOTSUPP for what is not asked of the host.
     pub fn from_guest(kind: u16, is_dump: bool, sequence: u32, body: &[u8]) -> SysResult<Self> {
-        let row = ROWS.iter().find(|row| row.kind == kind && (row.dump || !is_dump) && (row.single || is_dump));
+        let row =
+            ROWS.iter().find(|row| row.kind == kind && (row.dump || !is_dump) && (row.single || is_dump));
         let row = row.ok_or(Errno::EOPNOTSUPP)?;
         let flags = if is_dump { REQUEST | DUMP } else { REQUEST };
         let mut bytes = vec![0; 4];
@@ -137,7 +138,11 @@ impl Namespace {
                     DONE => return Ok(found),
                     ERROR => {
                         let error = word(message, HEADER).unwrap_or(0).cast_signed();
-                        return if error == 0 { Ok(found) } else { Err(Errno::from_raw(error.wrapping_neg())) };
+                        return if error == 0 {
+                            Ok(found)
+                        } else {
+                            Err(Errno::from_raw(error.wrapping_neg()))
+                        };
                     }
                     _ => {
                         size += message.len();
@@ -165,7 +170,8 @@ mod tests {
         let question = Question::from_guest(18, true, 7, &[0]).unwrap();
         let links = namespace.ask(&question).unwrap();
         assert!(links.iter().any(|link| link.windows(3).any(|name| name == b"lo\0")));
-        let none = Question::from_guest(18, false, 7, &[[0; 4], 0x7fff_ffffu32.to_ne_bytes()].concat()).unwrap();
+        let none =
+            Question::from_guest(18, false, 7, &[[0; 4], 0x7fff_ffffu32.to_ne_bytes()].concat()).unwrap();
         assert_eq!(namespace.ask(&none), Err(Errno::ENODEV));
     }
 

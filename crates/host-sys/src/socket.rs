@@ -49,7 +49,8 @@ pub fn open(domain: i32, kind: i32, protocol: i32) -> SysResult<OwnedFd> {
 /// bind(2).
 pub fn bind(fd: BorrowedFd<'_>, address: &[u8]) -> SysResult<()> {
     // SAFETY: the kernel reads `address.len()` bytes of a live slice.
-    let ret = unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), address.len() as libc::socklen_t) };
+    let ret =
+        unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), address.len() as libc::socklen_t) };
     check(ret).map(drop)
 }
 

@@ -80,14 +80,15 @@ impl NetworkSpec {
     /// A bundle's: its container has its own network namespace, and the network in it, unless an annotation says none.
     pub(crate) fn of_bundle(annotations: &BTreeMap<String, String>) -> Result<Self, BundleError> {
         let mode = match annotations.get(MODE) {
-            Some(text) => text.parse().map_err(|problem| invalid("annotations", format!("{MODE}: {problem}")))?,
+            Some(text) => {
+                text.parse().map_err(|problem| invalid("annotations", format!("{MODE}: {problem}")))?
+            }
             None => NetworkMode::Host,
         };
         let raw_sockets = annotations.get(RAW).is_some_and(|text| text == "true");
         Ok(Self { mode, raw_sockets, publish: Vec::new() })
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +107,9 @@ mod tests {
 
     #[test]
     fn a_bundle_has_its_namespaces_network() {
-        let of = |mode: &str| NetworkSpec::of_bundle(&[("org.palisade.network".to_owned(), mode.to_owned())].into());
+        let of = |mode: &str| {
+            NetworkSpec::of_bundle(&[("org.palisade.network".to_owned(), mode.to_owned())].into())
+        };
         assert_eq!(NetworkSpec::of_bundle(&[].into()).unwrap().mode, NetworkMode::Host);
         assert_eq!(of("none").unwrap().mode, NetworkMode::None);
         assert!(of("bridge").is_err());

@@ -51,7 +51,8 @@ pub(crate) fn start(
     kernel: &Arc<Kernel>,
     events: &Arc<dyn KernelEvents>,
 ) -> Result<(), Error> {
-    let inside = Inside { kernel: Arc::downgrade(kernel), events: Arc::clone(events), count: AtomicUsize::new(0) };
+    let inside =
+        Inside { kernel: Arc::downgrade(kernel), events: Arc::clone(events), count: AtomicUsize::new(0) };
     let inside = Arc::new(inside);
     for (listener, port) in published.0 {
         let inside = Arc::clone(&inside);
@@ -110,7 +111,9 @@ impl Inside {
         let mut key = None;
         let result = loop {
             match attempt() {
-                Err(Errno::EAGAIN) if key.is_none() => key = Some(socket.wait_queue().add_waker(interest, &waker)),
+                Err(Errno::EAGAIN) if key.is_none() => {
+                    key = Some(socket.wait_queue().add_waker(interest, &waker))
+                }
                 Err(Errno::EAGAIN) => thread::park(),
                 result => break result,
             }

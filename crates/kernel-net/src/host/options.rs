@@ -21,7 +21,9 @@ impl HostSocket {
     pub(super) fn set_general(&self, who: &dyn Caller, name: i32, value: &[u8]) -> Option<SysResult<()>> {
         match name {
             // Waiting is the supervisor's; the others cannot be set on any socket, or not on these.
-            so::RCVTIMEO | so::SNDTIMEO | so::TYPE | so::PROTOCOL | so::DOMAIN | so::ERROR | so::PASSCRED => None,
+            so::RCVTIMEO | so::SNDTIMEO | so::TYPE | so::PROTOCOL | so::DOMAIN | so::ERROR | so::PASSCRED => {
+                None
+            }
             so::LINGER => Some(self.set_linger(who, value)),
             so::RCVLOWAT => {
                 let kept = self.options.set(who, name, value);

@@ -1,6 +1,7 @@
 //! Handles on host files of any kind, and what is done with names below directories.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use abi_linux::fs::StatFs;
 use abi_linux::time::Timespec;
@@ -53,9 +54,9 @@ pub enum Rename {
     Exchange,
 }
 
-/// An O_PATH handle on a host file.
+/// A handle on a host file: O_PATH, or a data file's own.
 #[derive(Debug)]
-pub struct Node(OwnedFd);
+pub struct Node(Arc<OwnedFd>);
 
 fn path_open(at: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> SysResult<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -73,20 +74,20 @@ impl Node {
     /// Opens a tree at a path that the operator chose, never a guest.
     pub fn open_root(path: &std::path::Path) -> SysResult<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        open(path, flags, Mode::empty()).map(Self).map_err(errno)
+        open(path, flags, Mode::empty()).map(Self::from_fd).map_err(errno)
     }
 
     /// As [`Node::open_root`], of a path that was resolved before: ELOOP if a symbolic link has taken the place of a part
     /// of it since.
     pub fn open_resolved(path: &std::path::Path) -> SysResult<Self> {
         let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
-        openat2(CWD, path, flags, Mode::empty(), resolve).map(Self).map_err(errno)
+        openat2(CWD, path, flags, Mode::empty(), resolve).map(Self::from_fd).map_err(errno)
     }
 
     /// Takes a descriptor that the operator handed over.
     #[must_use]
     pub fn from_fd(fd: OwnedFd) -> Self {
-        Self(fd)
+        Self(Arc::new(fd))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -95,12 +96,12 @@ impl Node {
 
     /// A handle on what a name leads to; symbolic links are not followed.
     pub fn child(&self, name: Name<'_>) -> SysResult<Self> {
-        path_open(self.fd(), name.bytes(), OFlags::PATH, Mode::empty()).map(Self)
+        path_open(self.fd(), name.bytes(), OFlags::PATH, Mode::empty()).map(Self::from_fd)
     }
 
     /// A handle on what lies at a path below.
     pub fn descend(&self, path: &RelPath) -> SysResult<Self> {
-        path_open(self.fd(), path.bytes(), OFlags::PATH, Mode::empty()).map(Self)
+        path_open(self.fd(), path.bytes(), OFlags::PATH, Mode::empty()).map(Self::from_fd)
     }
 
     /// Its attributes.
@@ -145,8 +146,9 @@ impl Node {
     }
 
     /// A handle on an open file.
-    pub fn of_file(file: &DataFile) -> SysResult<Self> {
-        file.as_fd().try_clone_to_owned().map(Self).map_err(|_| Errno::EMFILE)
+    #[must_use]
+    pub fn of_file(file: &DataFile) -> Self {
+        Self(file.mapping_fd())
     }
 
     /// Opens anew, for reading, the regular file that this handle is on: a volume that is a single file.
@@ -168,7 +170,7 @@ impl Node {
         Ok(DataFile::from_fd(fd))
     }
 
-    fn open_regular(&self, name: Name<'_>, how: Mutability, ino: u64) -> SysResult<DataFile> {
+    fn open_regular(&self, name: Name<'_>, how: Mutability, ino: Option<u64>) -> SysResult<DataFile> {
         let access = match how {
             Mutability::ReadOnly => OFlags::RDONLY,
             Mutability::ReadWrite => OFlags::RDWR,
@@ -176,17 +178,19 @@ impl Node {
         // O_NONBLOCK: should the name have become a fifo or a device meanwhile, the open must not wait.
         let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = DataFile::from_fd(path_open(self.fd(), name.bytes(), flags, Mode::empty())?);
+        let Some(ino) = ino else { return Ok(file) };
         let stat = file.stat()?;
         if stat.kind != HostKind::Regular || stat.ino != ino { Err(Errno::ESTALE) } else { Ok(file) }
     }
 
-    /// Opens a regular file of this directory for reading. ESTALE when it is no longer the file `ino`.
-    pub fn open_read(&self, name: Name<'_>, ino: u64) -> SysResult<DataFile> {
+    /// Opens a regular file of this directory for reading. ESTALE when it is no longer the file `ino`, unless the caller
+    /// knows that nobody else changes the directory.
+    pub fn open_read(&self, name: Name<'_>, ino: Option<u64>) -> SysResult<DataFile> {
         self.open_regular(name, Mutability::ReadOnly, ino)
     }
 
     /// Opens a regular file of this directory for reading and writing.
-    pub fn open_write(&self, name: Name<'_>, ino: u64) -> SysResult<DataFile> {
+    pub fn open_write(&self, name: Name<'_>, ino: Option<u64>) -> SysResult<DataFile> {
         self.open_regular(name, Mutability::ReadWrite, ino)
     }
 
@@ -202,12 +206,13 @@ impl Node {
         path_open(self.fd(), b".", flags, Mode::empty()).map(DataFile::from_fd)
     }
 
-    /// Makes a regular file; EEXIST when the name is taken.
-    pub fn create(&self, name: Name<'_>, new: NewFile) -> SysResult<DataFile> {
+    /// Makes a regular file, and tells its attributes; EEXIST when the name is taken.
+    pub fn create(&self, name: Name<'_>, new: NewFile) -> SysResult<(DataFile, HostStat)> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let fd = path_open(self.fd(), name.bytes(), flags, Mode::from_raw_mode(new.mode & 0o777))?;
-        settle(fd.as_fd(), new);
-        Ok(DataFile::from_fd(fd))
+        let file = path_open(self.fd(), name.bytes(), flags, Mode::from_raw_mode(new.mode & 0o777))?;
+        let file = DataFile::from_fd(file);
+        let stat = settled(file.as_fd(), new, || file.stat())?;
+        Ok((file, stat))
     }
 
     /// Makes a regular file without a name (O_TMPFILE).
@@ -218,12 +223,12 @@ impl Node {
         Ok(DataFile::from_fd(fd))
     }
 
-    /// Makes a directory.
-    pub fn make_dir(&self, name: Name<'_>, new: NewFile) -> SysResult<Self> {
+    /// Makes a directory, and tells its attributes.
+    pub fn make_dir(&self, name: Name<'_>, new: NewFile) -> SysResult<(Self, HostStat)> {
         mkdirat(self.fd(), name.bytes(), Mode::from_raw_mode(new.mode & 0o777)).map_err(errno)?;
         let node = self.child(name)?;
-        settle(node.fd(), new);
-        Ok(node)
+        let stat = settled(node.fd(), new, || node.stat())?;
+        Ok((node, stat))
     }
 
     /// Makes a symbolic link. Its target is only text to the host: no walk of ours follows it there.
@@ -299,6 +304,20 @@ impl AsFd for Node {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// The attributes of a new file, which is given its owner and mode unless it has them.
+fn settled(
+    fd: BorrowedFd<'_>,
+    new: NewFile,
+    stat: impl Fn() -> SysResult<HostStat>,
+) -> SysResult<HostStat> {
+    let now = stat()?;
+    if (now.uid, now.gid, now.mode & 0o7777) == (new.uid, new.gid, new.mode & 0o7777) {
+        return Ok(now);
+    }
+    settle(fd, new);
+    stat()
 }
 
 /// Gives a new file the owner and mode that it shall have, as far as the supervisor may. The umask of the

@@ -75,6 +75,9 @@ pub struct Dentry {
     writers: WriteCount,
     /// Used since the clock's hand passed.
     referenced: AtomicBool,
+    /// Whether the table has all names that there are: the directory was made here, and nothing was forgotten since.
+    /// Changes under `children`.
+    complete: AtomicBool,
 }
 
 impl Dentry {
@@ -91,6 +94,7 @@ impl Dentry {
             last_name: LastName::default(),
             writers: WriteCount::default(),
             referenced: AtomicBool::new(true),
+            complete: AtomicBool::new(false),
         })
     }
 
@@ -277,7 +281,11 @@ impl Dentry {
     /// The table's answer, when it may be believed. Names with a mount on or below
     /// them are always believed.
     fn cached(&self, name: &[u8], cacheable: bool) -> Option<SysResult<Arc<Self>>> {
-        match self.children.lock().get(name)? {
+        let children = self.children.lock();
+        let Some(child) = children.get(name) else {
+            return (cacheable && self.complete.load(Ordering::Relaxed)).then_some(Err(Errno::ENOENT));
+        };
+        match child {
             Child::Present(child) if cacheable || child.is_pinned() => {
                 child.referenced.store(true, Ordering::Relaxed);
                 Some(Ok(Arc::clone(child)))
@@ -285,6 +293,21 @@ impl Dentry {
             Child::Missing if cacheable => Some(Err(Errno::ENOENT)),
             _ => None,
         }
+    }
+
+    /// Notes that the directory is new and empty: what its table does not have is missing.
+    pub(crate) fn set_complete(&self) {
+        if self.is_cacheable() {
+            let _children = self.children.lock();
+            self.complete.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes an entry out of the table, which then no longer says whether there is such a name.
+    fn take(&self, name: &[u8]) -> Option<Child> {
+        let mut children = self.children.lock();
+        self.complete.store(false, Ordering::Relaxed);
+        children.remove(name)
     }
 
     /// Enters what the filesystem says; keeps the present dentry when it leads to the same inode.
@@ -307,7 +330,7 @@ impl Dentry {
     /// Notes that a name is missing.
     fn forget(self: &Arc<Self>, name: &[u8]) {
         let mut children = self.children.lock();
-        if !self.is_cacheable() {
+        if !self.is_cacheable() || self.complete.load(Ordering::Relaxed) {
             let old = children.remove(name);
             drop(children);
             drop(old);
@@ -350,6 +373,9 @@ impl Dentry {
             None => return true,
         };
         let old = if unused { children.remove(name) } else { None };
+        if matches!(old, Some(Child::Present(_))) {
+            self.complete.store(false, Ordering::Relaxed);
+        }
         drop(children);
         drop(old);
         unused
@@ -402,7 +428,7 @@ impl Dentry {
                 self.moved(&source, to, new_name, target.as_deref());
             }
             (source, target, _) => {
-                let old = (self.children.lock().remove(name), to.children.lock().remove(new_name));
+                let old = (self.take(name), to.take(new_name));
                 drop((old, source, target));
             }
         }
@@ -461,13 +487,19 @@ impl Dentry {
         }
     }
 
+    fn take_all(&self) -> HashMap<Arc<[u8]>, Child> {
+        let mut children = self.children.lock();
+        self.complete.store(false, Ordering::Relaxed);
+        std::mem::take(&mut children)
+    }
+
     /// Forgets all that is cached below.
     fn prune(&self) {
-        let mut pending = vec![std::mem::take(&mut *self.children.lock())];
+        let mut pending = vec![self.take_all()];
         while let Some(children) = pending.pop() {
             for child in children.values() {
                 if let Child::Present(child) = child {
-                    pending.push(std::mem::take(&mut *child.children.lock()));
+                    pending.push(child.take_all());
                 }
             }
         }

@@ -174,6 +174,11 @@ pub trait Inode: Send + Sync + Any {
     fn kind(&self) -> FileKind;
     /// Its attributes now.
     fn metadata(&self) -> SysResult<Metadata>;
+    /// As [`Inode::metadata`], but only owner, group and mode need to be true, and links of what is no directory: a
+    /// filesystem often knows these where size and times would have to be asked for.
+    fn lasting_metadata(&self) -> SysResult<Metadata> {
+        self.metadata()
+    }
     /// For downcasts by its own filesystem (rename, link).
     fn as_any(&self) -> &dyn Any;
 
@@ -207,6 +212,11 @@ pub trait Inode: Send + Sync + Any {
         let _ = name;
         Err(Errno::EPERM)
     }
+    /// [`Inode::unlink`] for a caller who has looked up what the name leads to.
+    fn unlink_known(&self, name: &[u8], child: &dyn Inode) -> SysResult<()> {
+        let _ = child;
+        self.unlink(name)
+    }
     /// Removes an empty directory.
     fn rmdir(&self, name: &[u8]) -> SysResult<()> {
         let _ = name;
@@ -223,6 +233,16 @@ pub trait Inode: Send + Sync + Any {
     ) -> SysResult<()> {
         let _ = (name, new_parent, new_name, mode);
         Err(Errno::EPERM)
+    }
+    /// [`Inode::rename`] for a caller who has looked up what both names lead to.
+    fn rename_known(
+        &self,
+        source: (&[u8], &dyn Inode),
+        new_parent: &dyn Inode,
+        target: (&[u8], Option<&dyn Inode>),
+        mode: RenameMode,
+    ) -> SysResult<()> {
+        self.rename(source.0, new_parent, target.0, mode)
     }
     /// The target of a symbolic link.
     fn read_link(&self, who: &dyn Caller) -> SysResult<LinkTarget> {

@@ -74,6 +74,9 @@ impl Inode for LayerInode {
     fn metadata(&self) -> SysResult<Metadata> {
         self.inner().metadata()
     }
+    fn lasting_metadata(&self) -> SysResult<Metadata> {
+        self.inner().lasting_metadata()
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -232,7 +232,7 @@ impl LastName {
     /// `inode` is about to lose a name. Asked before the removal: afterwards nobody may know.
     pub(crate) fn is_last(inode: &dyn Inode) -> bool {
         let few = |links| links <= 1 || inode.kind() == FileKind::Directory;
-        is_anything_watched() && inode.metadata().is_ok_and(|metadata| few(metadata.nlink))
+        is_anything_watched() && inode.lasting_metadata().is_ok_and(|metadata| few(metadata.nlink))
     }
 
     pub(crate) fn set(&self) {

@@ -35,7 +35,7 @@ pub fn check_inode(inode: &dyn Inode, creds: &Credentials, want: Access) -> SysR
     if creds.user_ns.is_initial() && overrides(is_dir, creds, want) {
         return Ok(());
     }
-    check(&inode.metadata()?, creds, want)
+    check(&inode.lasting_metadata()?, creds, want)
 }
 
 /// Whether `creds` may do `want` whatever owner and mode are, in an inode that belongs to their user namespace.

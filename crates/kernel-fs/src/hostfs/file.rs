@@ -26,7 +26,7 @@ pub(super) struct HostFile {
 impl HostFile {
     pub(super) fn new(inode: Arc<HostInode>, file: DataFile, flags: OpenFlags) -> Self {
         inode.opened();
-        let has_privilege = || inode.metadata().is_ok_and(|m| mode_without_privilege(m.mode) != m.mode);
+        let has_privilege = || inode.lasting_metadata().is_ok_and(|m| mode_without_privilege(m.mode) != m.mode);
         let privileged = flags.writable() && has_privilege();
         Self { inode, file, privileged }
     }
@@ -58,8 +58,9 @@ impl FileOps for HostFile {
         let offset = if turn.is_some() { self.file.stat()?.size } else { io.offset };
         let done = self.file.write_at(buf, offset)?;
         drop(turn);
-        self.inode.changed();
+        self.inode.touched();
         if self.privileged {
+            self.inode.changed();
             self.drop_privilege(io.who)?;
         }
         if io.flags.contains(OpenFlags::SYNC) {
@@ -104,7 +105,7 @@ impl FileOps for HostFile {
             return Err(Errno::EFBIG);
         }
         self.file.allocate(how, offset, len)?;
-        self.inode.changed();
+        self.inode.touched();
         Ok(())
     }
 

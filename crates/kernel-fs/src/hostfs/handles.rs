@@ -90,9 +90,12 @@ impl HostInode {
 
     pub(super) fn kept_node(&self) -> Option<Arc<Node>> {
         let mut handles = self.handles.lock();
-        let node = handles.node.clone()?;
+        if handles.node.is_none() {
+            let file = handles.write.as_ref().or(handles.read.as_ref())?;
+            handles.node = Some(Arc::new(Node::of_file(file)));
+        }
         handles.used = true;
-        Some(node)
+        handles.node.clone()
     }
 
     /// A handle on it: the one that is kept, or opened by name from the nearest ancestor that has one.
@@ -137,6 +140,11 @@ impl HostInode {
         Ok((place.parent.node()?, place.name))
     }
 
+    /// What an open by name has to meet: in a shared instance the name may lead elsewhere by now.
+    fn ino_to_check(&self) -> Option<u64> {
+        (!self.shared.is_exclusive()).then_some(self.key.1)
+    }
+
     /// It, open for reading on the host.
     pub(super) fn reader(&self) -> SysResult<DataFile> {
         let mut handles = self.handles.lock();
@@ -149,7 +157,7 @@ impl HostInode {
             self.shared.root.reopen_read()?
         } else {
             let (parent, name) = self.parent_and_name()?;
-            parent.open_read(Name::new(&name)?, self.key.1)?
+            parent.open_read(Name::new(&name)?, self.ino_to_check())?
         };
         self.keep(|handles| handles.read = Some(file.clone()));
         Ok(file)
@@ -168,7 +176,7 @@ impl HostInode {
             self.shared.root.reopen_write()?
         } else {
             let (parent, name) = self.parent_and_name()?;
-            parent.open_write(Name::new(&name)?, self.key.1)?
+            parent.open_write(Name::new(&name)?, self.ino_to_check())?
         };
         self.keep(|handles| handles.write = Some(file.clone()));
         Ok(file)

@@ -43,7 +43,23 @@ pub struct HostInode {
     target: OnceLock<Box<[u8]>>,
     /// Appends take turns.
     pub(super) append: Mutex<()>,
-    attributes: Mutex<Option<Metadata>>,
+    attributes: Mutex<Attributes>,
+}
+
+/// What is known of a node's attributes.
+#[derive(Default)]
+struct Attributes {
+    known: Option<Metadata>,
+    /// Size, blocks and times, and a directory's links, are not what they were when `known` was.
+    is_touched: bool,
+    /// Counts changes: what the host said before one is not kept after it.
+    changes: u32,
+}
+
+impl Attributes {
+    fn new(known: Metadata) -> Self {
+        Self { known: Some(known), ..Self::default() }
+    }
 }
 
 pub(super) fn kind_of(kind: HostKind) -> FileKind {
@@ -92,7 +108,7 @@ impl HostInode {
             special: SpecialNode::default(),
             target: OnceLock::new(),
             append: Mutex::new(()),
-            attributes: Mutex::new(Some(metadata_of(stat, dev))),
+            attributes: Mutex::new(Attributes::new(metadata_of(stat, dev))),
         })
     }
 
@@ -114,7 +130,21 @@ impl HostInode {
 
     /// Has attributes asked for anew at the next look.
     pub(super) fn changed(&self) {
-        *self.attributes.lock() = None;
+        let mut attributes = self.attributes.lock();
+        attributes.known = None;
+        attributes.changes = attributes.changes.wrapping_add(1);
+    }
+
+    /// As [`Self::changed`], where owner, group and mode stay: after a write, or when names in a directory change.
+    pub(super) fn touched(&self) {
+        let mut attributes = self.attributes.lock();
+        attributes.is_touched = true;
+        attributes.changes = attributes.changes.wrapping_add(1);
+    }
+
+    /// Whether what is known of the attributes needs no look at the host.
+    fn may_keep_attributes(&self) -> bool {
+        self.shared.is_exclusive() || self.place.read().is_none() && !self.is_root()
     }
 
     /// After its name `name` in `parent` went.
@@ -143,7 +173,9 @@ impl HostInode {
         if lost && !child.is_root() {
             child.set_place(self, name);
         }
-        *child.attributes.lock() = Some(metadata_of(stat, child.dev));
+        if !self.shared.is_exclusive() {
+            *child.attributes.lock() = Attributes::new(metadata_of(stat, child.dev));
+        }
         Ok(child)
     }
 
@@ -170,10 +202,21 @@ impl HostInode {
         self.check_writable()?;
         let directory = self.directory()?;
         let (host_name, new) = (Name::new(name)?, NewFile { mode: node.mode, uid: node.uid, gid: node.gid });
-        let mut data = None;
         match node.content {
-            NewContent::Regular => data = Some(directory.create(host_name, new)?),
-            NewContent::Directory => drop(directory.make_dir(host_name, new)?),
+            NewContent::Regular => {
+                let (file, stat) = directory.create(host_name, new)?;
+                self.touched();
+                let child = self.intern_child(name, &stat)?;
+                child.keep(|handles| handles.write = Some(file));
+                return Ok(child);
+            }
+            NewContent::Directory => {
+                let (node, stat) = directory.make_dir(host_name, new)?;
+                self.touched();
+                let child = self.intern_child(name, &stat)?;
+                child.keep(|handles| handles.node = Some(Arc::new(node)));
+                return Ok(child);
+            }
             NewContent::Symlink(target) => directory.make_symlink(host_name, target, new)?,
             NewContent::Fifo => directory.make_special(host_name, Special::Fifo, new)?,
             NewContent::Socket => directory.make_special(host_name, Special::Socket, new)?,
@@ -181,16 +224,67 @@ impl HostInode {
             // A device node on the host would be one for the host's programs as well.
             NewContent::CharDevice(_) | NewContent::BlockDevice(_) => return Err(Errno::EPERM),
         }
-        self.changed();
-        let stat = match &data {
-            Some(file) => file.stat()?,
-            None => directory.stat_child(host_name)?,
-        };
-        let child = self.intern_child(name, &stat)?;
-        if let Some(file) = data {
-            child.keep(|handles| handles.write = Some(file));
+        self.touched();
+        self.intern_child(name, &directory.stat_child(host_name)?)
+    }
+
+    fn change(&self, change: &SetAttributes) -> SysResult<()> {
+        if let Some(size) = change.size {
+            self.writer()?.set_len(size)?;
         }
-        Ok(child)
+        let (owner, times) = (change.uid.or(change.gid).is_some(), change.atime.or(change.mtime).is_some());
+        if !owner && !times && change.mode.is_none() {
+            return Ok(());
+        }
+        let node = self.node()?;
+        if owner {
+            node.set_owner(change.uid, change.gid)?;
+        }
+        // After the owner: the host drops set-id bits when that changes.
+        if let Some(mode) = change.mode {
+            node.set_mode(mode)?;
+        }
+        if times { node.set_times(change.atime, change.mtime) } else { Ok(()) }
+    }
+
+    /// Removes the name of a node that is no directory.
+    fn remove(&self, name: &[u8], child: &Self) -> SysResult<()> {
+        child.prepare_removal();
+        self.directory()?.unlink(Name::new(name)?)?;
+        child.name_removed(self, name);
+        self.touched();
+        Ok(())
+    }
+
+    fn move_name(
+        &self,
+        (name, source): (&[u8], &Self),
+        to: &Self,
+        (new_name, target): (&[u8], Option<&Self>),
+        mode: RenameMode,
+    ) -> SysResult<()> {
+        let how = match mode {
+            RenameMode::Replace => Rename::Replace,
+            RenameMode::NoReplace => Rename::NoReplace,
+            RenameMode::Exchange => Rename::Exchange,
+        };
+        if let (Some(target), RenameMode::Replace) = (target, mode) {
+            target.prepare_removal();
+        }
+        self.directory()?.rename(Name::new(name)?, &*to.directory()?, Name::new(new_name)?, how)?;
+        match (target, mode) {
+            (Some(target), RenameMode::Exchange) => {
+                target.set_place(self, name);
+                target.changed();
+            }
+            (Some(target), _) => target.name_removed(to, new_name),
+            (None, _) => {}
+        }
+        source.set_place(to, new_name);
+        for inode in [source, self, to] {
+            inode.touched();
+        }
+        Ok(())
     }
 }
 
@@ -200,11 +294,13 @@ impl Inode for HostInode {
     }
 
     fn metadata(&self) -> SysResult<Metadata> {
-        if let Some(known) = *self.attributes.lock()
-            && (self.shared.is_exclusive() || self.place.read().is_none() && !self.is_root())
-        {
+        let may_keep = self.may_keep_attributes();
+        let attributes = self.attributes.lock();
+        if let Some(known) = attributes.known.filter(|_| may_keep && !attributes.is_touched) {
             return Ok(known);
         }
+        let changes = attributes.changes;
+        drop(attributes);
         let handles = self.handles.lock();
         let (node, file) = (handles.node.clone(), handles.read.clone().or_else(|| handles.write.clone()));
         drop(handles);
@@ -221,8 +317,19 @@ impl Inode for HostInode {
             return Err(Errno::ESTALE);
         }
         let metadata = metadata_of(&stat, self.dev);
-        *self.attributes.lock() = Some(metadata);
+        let mut attributes = self.attributes.lock();
+        if attributes.changes == changes {
+            (attributes.known, attributes.is_touched) = (Some(metadata), false);
+        }
         Ok(metadata)
+    }
+
+    fn lasting_metadata(&self) -> SysResult<Metadata> {
+        let known = self.attributes.lock().known;
+        match known.filter(|_| self.may_keep_attributes()) {
+            Some(known) => Ok(known),
+            None => self.metadata(),
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -231,25 +338,10 @@ impl Inode for HostInode {
 
     fn set_attributes(&self, change: &SetAttributes) -> SysResult<()> {
         self.check_writable()?;
-        if let Some(size) = change.size {
-            self.writer()?.set_len(size)?;
-        }
-        let other = change.uid.or(change.gid).or(change.mode).is_some();
-        if other || change.atime.or(change.mtime).is_some() {
-            let node = self.node()?;
-            if change.uid.or(change.gid).is_some() {
-                node.set_owner(change.uid, change.gid)?;
-            }
-            // After the owner: the host drops set-id bits when that changes.
-            if let Some(mode) = change.mode {
-                node.set_mode(mode)?;
-            }
-            if change.atime.or(change.mtime).is_some() {
-                node.set_times(change.atime, change.mtime)?;
-            }
-        }
-        self.changed();
-        Ok(())
+        let done = self.change(change);
+        // Part of it may be done when the rest fails.
+        if change.uid.or(change.gid).or(change.mode).is_some() { self.changed() } else { self.touched() }
+        done
     }
 
     fn lookup(&self, name: &[u8], _who: &dyn Caller) -> SysResult<Arc<dyn Inode>> {
@@ -267,7 +359,7 @@ impl Inode for HostInode {
         let file = self.directory()?.create_unnamed(new)?;
         let stat = file.stat()?;
         let inode = self.shared.intern(&stat, || Self::new(&self.shared, &stat, None));
-        let path_node = Arc::new(Node::of_file(&file)?);
+        let path_node = Arc::new(Node::of_file(&file));
         inode.keep(|handles| {
             handles.pinned = true;
             handles.node = Some(path_node);
@@ -291,18 +383,22 @@ impl Inode for HostInode {
             }
         }
         target.changed();
-        self.changed();
+        self.touched();
         Ok(())
     }
 
     fn unlink(&self, name: &[u8]) -> SysResult<()> {
         self.check_writable()?;
         let child = self.known_child(name)?;
-        child.prepare_removal();
-        self.directory()?.unlink(Name::new(name)?)?;
-        child.name_removed(self, name);
-        self.changed();
-        Ok(())
+        self.remove(name, &child)
+    }
+
+    fn unlink_known(&self, name: &[u8], child: &dyn Inode) -> SysResult<()> {
+        if !self.shared.is_exclusive() {
+            return self.unlink(name);
+        }
+        self.check_writable()?;
+        self.remove(name, Self::of(child)?)
     }
 
     fn rmdir(&self, name: &[u8]) -> SysResult<()> {
@@ -311,7 +407,7 @@ impl Inode for HostInode {
         child.prepare_removal();
         self.directory()?.remove_dir(Name::new(name)?)?;
         child.name_removed(self, name);
-        self.changed();
+        self.touched();
         Ok(())
     }
 
@@ -330,28 +426,22 @@ impl Inode for HostInode {
             Err(Errno::ENOENT) => None,
             Err(other) => return Err(other),
         };
-        let how = match mode {
-            RenameMode::Replace => Rename::Replace,
-            RenameMode::NoReplace => Rename::NoReplace,
-            RenameMode::Exchange => Rename::Exchange,
-        };
-        if let (Some(target), RenameMode::Replace) = (&target, mode) {
-            target.prepare_removal();
+        self.move_name((name, &source), to, (new_name, target.as_deref()), mode)
+    }
+
+    fn rename_known(
+        &self,
+        source: (&[u8], &dyn Inode),
+        new_parent: &dyn Inode,
+        target: (&[u8], Option<&dyn Inode>),
+        mode: RenameMode,
+    ) -> SysResult<()> {
+        if !self.shared.is_exclusive() {
+            return self.rename(source.0, new_parent, target.0, mode);
         }
-        self.directory()?.rename(Name::new(name)?, &*to.directory()?, Name::new(new_name)?, how)?;
-        match (&target, mode) {
-            (Some(target), RenameMode::Exchange) => {
-                target.set_place(self, name);
-                target.changed();
-            }
-            (Some(target), _) => target.name_removed(to, new_name),
-            (None, _) => {}
-        }
-        source.set_place(to, new_name);
-        for inode in [&*source, self, to] {
-            inode.changed();
-        }
-        Ok(())
+        self.check_writable()?;
+        let known = target.1.map(Self::of).transpose()?;
+        self.move_name((source.0, Self::of(source.1)?), Self::of(new_parent)?, (target.0, known), mode)
     }
 
     fn read_link(&self, _who: &dyn Caller) -> SysResult<LinkTarget> {

@@ -168,17 +168,11 @@ impl OverlayInode {
         upper.set_attributes(&owner)?;
         copy_attributes(&lower, &metadata, &*upper)
     }
-}
 
-impl Inode for OverlayInode {
-    fn kind(&self) -> FileKind {
-        self.kind
-    }
-
-    fn metadata(&self) -> SysResult<Metadata> {
+    fn metadata_by(&self, ask: impl FnOnce(&dyn Inode) -> SysResult<Metadata>) -> SysResult<Metadata> {
         let layers = self.layers.read();
         let inode = layers.upper.as_ref().or(layers.lower.as_ref()).ok_or(Errno::ESTALE)?;
-        let mut metadata = inode.metadata()?;
+        let mut metadata = ask(&**inode)?;
         let is_merged = layers.upper.is_some() && layers.lower.is_some();
         if self.kind == FileKind::Directory && is_merged {
             // fs/overlayfs/inode.c ovl_getattr: a merged directory's links are not counted.
@@ -187,6 +181,20 @@ impl Inode for OverlayInode {
         metadata.dev = self.shared.dev;
         metadata.ino = self.ino;
         Ok(metadata)
+    }
+}
+
+impl Inode for OverlayInode {
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn metadata(&self) -> SysResult<Metadata> {
+        self.metadata_by(|inode| inode.metadata())
+    }
+
+    fn lasting_metadata(&self) -> SysResult<Metadata> {
+        self.metadata_by(|inode| inode.lasting_metadata())
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -69,7 +69,7 @@ impl WalkContext<'_> {
         {
             return Err(Errno::EACCES);
         }
-        permission::check(&place.inode().metadata()?, self.creds, want)?;
+        permission::check(&place.inode().lasting_metadata()?, self.creds, want)?;
         if want.contains(Access::WRITE)
             && matches!(kind, FileKind::Regular | FileKind::Directory | FileKind::Symlink)
         {
@@ -85,7 +85,7 @@ impl WalkContext<'_> {
         if inode.kind() == FileKind::Symlink {
             return Err(Errno::EOPNOTSUPP);
         }
-        let meta = inode.metadata()?;
+        let meta = inode.lasting_metadata()?;
         if !permission::is_owner(&meta, self.creds) {
             return Err(Errno::EPERM);
         }
@@ -102,7 +102,7 @@ impl WalkContext<'_> {
     pub fn chown(&self, path: &Path, uid: Option<u32>, gid: Option<u32>) -> SysResult<()> {
         path.mount.check_writable()?;
         let inode = path.inode();
-        let meta = inode.metadata()?;
+        let meta = inode.lasting_metadata()?;
         let (creds, owner) = (self.creds, self.creds.fsuid == meta.uid);
         let may = creds.has_over(meta.uid, meta.gid, Cap::CHOWN)
             || uid.is_none_or(|uid| owner && uid == meta.uid)

@@ -107,7 +107,7 @@ impl WalkContext<'_> {
         if inode.kind() == FileKind::Directory {
             return Err(Errno::EPERM);
         }
-        self.check_hard_link_allowed(&inode.metadata()?)?;
+        self.check_hard_link_allowed(&inode.lasting_metadata()?)?;
         dir.inode().link(name, &**inode)?;
         dir.dentry.insert(name, Arc::clone(inode));
         notify::inode(&**inode, Happened::ATTRIB);
@@ -184,9 +184,12 @@ impl WalkContext<'_> {
     ) -> SysResult<Arc<Dentry>> {
         dir.mount.check_writable()?;
         self.check_directory_write(dir)?;
-        let node = self.new_node(&dir.inode().metadata()?, content, mode);
+        let node = self.new_node(&dir.inode().lasting_metadata()?, content, mode);
         let inode = make(&node)?;
         let dentry = dir.dentry.insert(name, inode);
+        if matches!(content, NewContent::Directory) {
+            dentry.set_complete();
+        }
         notify::name(&dir.dentry, name, &**dentry.inode(), Happened::CREATE);
         Ok(dentry)
     }

@@ -51,6 +51,6 @@ impl WalkContext<'_> {
         if dir.inode().kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        permission::check(&dir.inode().metadata()?, self.creds, Access::WRITE | Access::EXEC)
+        permission::check(&dir.inode().lasting_metadata()?, self.creds, Access::WRITE | Access::EXEC)
     }
 }

@@ -123,7 +123,7 @@ impl WalkContext<'_> {
         let dir = self.resolve(at, path, walk | WalkFlags::DIRECTORY)?;
         dir.mount.check_writable()?;
         self.check_directory_write(&dir)?;
-        let node = self.new_node(&dir.inode().metadata()?, NewContent::Regular, mode & 0o7777 & !self.umask);
+        let node = self.new_node(&dir.inode().lasting_metadata()?, NewContent::Regular, mode & 0o7777 & !self.umask);
         let inode = dir.inode().create_unnamed(&node)?;
         let text = format!("#{}", inode.metadata()?.ino);
         let dentry = dir.dentry.unnamed_child(inode, text.as_bytes());
@@ -174,7 +174,7 @@ impl WalkContext<'_> {
             _ => {}
         }
         self.check_access(place, want)?;
-        if flags.contains(OpenFlags::NOATIME) && !permission::is_owner(&place.inode().metadata()?, self.creds)
+        if flags.contains(OpenFlags::NOATIME) && !permission::is_owner(&place.inode().lasting_metadata()?, self.creds)
         {
             return Err(Errno::EPERM);
         }
@@ -188,7 +188,7 @@ impl WalkContext<'_> {
             return Ok(());
         }
         let Some(dir) = place.dentry.parent() else { return Ok(()) };
-        let (dir, file) = (dir.inode().metadata()?, place.inode().metadata()?);
+        let (dir, file) = (dir.inode().lasting_metadata()?, place.inode().lasting_metadata()?);
         let guarded = matches!(place.inode().kind(), FileKind::Regular | FileKind::Fifo);
         let foreign = file.uid != dir.uid && file.uid != self.creds.fsuid;
         if guarded && foreign && dir.mode & S_ISVTX != 0 && dir.mode & 0o002 != 0 {

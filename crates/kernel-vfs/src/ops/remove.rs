@@ -34,7 +34,7 @@ impl WalkContext<'_> {
             return Err(Errno::EBUSY);
         }
         let is_last = LastName::is_last(&**child.inode());
-        dir.inode().unlink(&entry.name)?;
+        dir.inode().unlink_known(&entry.name, &**child.inode())?;
         dir.dentry.removed(&child, &entry.name);
         notify::inode(&**child.inode(), Happened::ATTRIB);
         drop(held);
@@ -83,6 +83,6 @@ impl WalkContext<'_> {
     /// Whether the caller may remove or move `child` of `dir` (may_delete).
     pub(super) fn check_delete(&self, dir: &Path, child: &Dentry) -> SysResult<()> {
         self.check_directory_write(dir)?;
-        permission::check_sticky(&dir.inode().metadata()?, &child.inode().metadata()?, self.creds)
+        permission::check_sticky(&dir.inode().lasting_metadata()?, &child.inode().lasting_metadata()?, self.creds)
     }
 }

@@ -81,7 +81,8 @@ impl WalkContext<'_> {
         }
         let replaced = target.as_ref().filter(|_| mode == RenameMode::Replace);
         let is_last = replaced.is_some_and(|target| LastName::is_last(&**target.inode()));
-        from.inode().rename(&old.name, &**to.inode(), &new.name, mode)?;
+        let known = (&*new.name, target.as_ref().map(|target| &**target.inode()));
+        from.inode().rename_known((&old.name, &**source.inode()), &**to.inode(), known, mode)?;
         let (old_place, new_place) = ((&**from, &*old.name), (&**to, &*new.name));
         match (&target, mode) {
             (Some(target), RenameMode::Exchange) => {
@@ -146,7 +147,7 @@ impl WalkContext<'_> {
             for moved in [Some(source), target.filter(|_| mode == RenameMode::Exchange)].into_iter().flatten()
             {
                 if is_dir(moved) {
-                    permission::check(&moved.inode().metadata()?, self.creds, Access::WRITE)?;
+                    permission::check(&moved.inode().lasting_metadata()?, self.creds, Access::WRITE)?;
                 }
             }
         }

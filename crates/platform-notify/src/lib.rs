@@ -32,7 +32,7 @@ mod trace;
 pub use host_sys::pidfd::Ending;
 pub use host_sys::seccomp::Instruction;
 pub use joined::Joined;
-pub use platform::NotifyPlatform;
+pub use platform::{NotifyPlatform, WorkerStart};
 pub use spawn::{Container, GuestIds, SpawnError, SpawnSpec, Step, spawn, stay};
 
 use abi_linux::Errno;

@@ -1,8 +1,8 @@
 //! [`NotifyPlatform`]: the platform interface on a listener.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
@@ -40,7 +40,12 @@ pub struct NotifyPlatform {
     proc: Proc,
     reactor: Reactor,
     reaped: AtomicBool,
+    /// What each worker's thread does first.
+    pub(crate) worker_start: OnceLock<WorkerStart>,
 }
+
+/// Runs on a worker's thread before it takes calls.
+pub type WorkerStart = Box<dyn Fn() + Send + Sync>;
 
 /// Tries to read the init's memory, which is a copy of ours until it executes.
 fn read_copy_of_ourselves(init: HostTid) -> SysResult<()> {
@@ -68,7 +73,13 @@ impl NotifyPlatform {
             proc,
             reactor,
             reaped: AtomicBool::new(false),
+            worker_start: OnceLock::new(),
         }))
+    }
+
+    /// Says what each worker's thread does before it takes calls; once, before there are any.
+    pub fn set_worker_start(&self, start: WorkerStart) {
+        let _ = self.worker_start.set(start);
     }
 
     /// The init's id in our pid namespace.

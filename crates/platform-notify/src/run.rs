@@ -229,6 +229,9 @@ pub(crate) fn start(
     for (me, mut worker) in workers.into_iter().enumerate() {
         let (platform, line, baton) = (Arc::clone(platform), Arc::clone(line), Arc::clone(&baton));
         let body = move || {
+            if let Some(start) = platform.worker_start.get() {
+                start();
+            }
             work(&line, &baton, me, worker.as_mut());
             if baton.left.fetch_sub(1, Ordering::AcqRel) == 1 {
                 platform.drop_line(&line);

@@ -87,6 +87,7 @@ impl Container {
             network: network.as_ref().map(AsFd::as_fd),
         });
         let platform = NotifyPlatform::new(made.map_err(Error::Spawn)?).map_err(Error::Platform)?;
+        enter_cpu_groups(&platform, making.cgroup.as_ref());
         let uts = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
         let kernel = Kernel::new(Arc::clone(&platform) as Arc<dyn Platform>, uts);
         network::install(&spec, &kernel, platform.init());
@@ -347,6 +348,20 @@ fn doors(cgroup: Option<&Cgroup>) -> Result<Option<Vec<OwnedFd>>, Error> {
         tracing::error!(%error, "cannot open the container's cgroup");
         Error::Platform(Errno::EIO)
     })
+}
+
+/// Has the threads that take the container's calls enter its groups of CPU time, where they can be apart from their
+/// process: what they do is the guests' work, and counts as it does where the kernel does it. Calls are quicker, too,
+/// as the scheduler does not have to go from one group to another.
+fn enter_cpu_groups(platform: &NotifyPlatform, cgroup: Option<&Cgroup>) {
+    let doors = cgroup.map(Cgroup::cpu_doors).unwrap_or_default();
+    platform.set_worker_start(Box::new(move || {
+        for door in &doors {
+            if let Err(error) = rustix::io::write(door, b"0") {
+                tracing::debug!(%error, "a worker stays outside the container's group of CPU time");
+            }
+        }
+    }));
 }
 
 fn place(cgroup: Option<&Cgroup>, pid: HostTid) -> SysResult<()> {

@@ -211,6 +211,27 @@ fn version_1_group_of_the_host_holds_its_limits() {
 }
 
 #[test]
+fn thread_enters_version_1_groups_of_cpu_time_alone() {
+    let Some(cgroup) = on_host("thread", json!({})) else { return };
+    let cgroup = cgroup.unwrap();
+    let doors = cgroup.cpu_doors();
+    assert_eq!(doors.len(), 2);
+    let own = std::thread::scope(|scope| {
+        let enter = || {
+            doors.iter().for_each(|door| assert_eq!(rustix::io::write(door, b"0"), Ok(1)));
+            fs::read_to_string("/proc/thread-self/cgroup").unwrap()
+        };
+        scope.spawn(enter).join().unwrap()
+    });
+    let inside = |line: &&str| line.ends_with(&format!("palisade-test-{}-thread/inner", std::process::id()));
+    let names = |line: &str| line.split(':').nth(1).unwrap_or_default().to_owned();
+    let entered: Vec<String> = own.lines().filter(inside).map(names).collect();
+    assert!(!entered.is_empty() && entered.iter().all(|names| names.contains("cpu") && names != "cpuset"), "{own}");
+    assert!(cgroup.pids().is_empty());
+    cgroup.remove().unwrap();
+}
+
+#[test]
 fn failed_creation_leaves_nothing() {
     let Some(result) = on_host("fails", json!({ "cpu": { "cpus": "77777" } })) else { return };
     let error = result.unwrap_err();

@@ -3,8 +3,9 @@
 //!
 //! [`Cgroup`] is the group; it goes into the container's state and is used by whoever has that. [`hierarchy`] finds
 //! where it is, [`v1`] and [`v2`] translate resources to [`setting`]s, [`freezer`] stops and kills, [`stats`] and
-//! [`oom`] observe. Only the host processes of guests are in a container's group: what they do is limited and
-//! counted by the host; the supervisor stays in its caller's.
+//! [`oom`] observe. The host processes of guests are in a container's group: what they do is limited and
+//! counted by the host. The supervisor stays in its caller's, but for the CPU time of the threads that take calls
+//! ([`Cgroup::cpu_doors`]).
 //!
 //! Why not a crate: libcgroups 0.7 knows neither OOM events nor systemd with version 1, cannot list the processes of a
 //! version 1 group without the devices controller, and its errors do not name a field; it brings four crates with a
@@ -192,6 +193,19 @@ impl Cgroup {
             file.map(OwnedFd::from).map_err(io_at(tasks))
         };
         self.directories.values().map(open).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// As [`Cgroup::doors`], of the controllers of CPU time alone, for a thread of a process that is not in the group;
+    /// none in version 2, where a process is in one group with all its threads.
+    #[must_use]
+    pub fn cpu_doors(&self) -> Vec<OwnedFd> {
+        if self.version != Version::V1 {
+            return Vec::new();
+        }
+        // Mounted together they are one directory, which is entered twice.
+        let directories = ["cpu", "cpuacct"].into_iter().filter_map(|name| self.directories.get(name));
+        let open = |directory: &PathBuf| fs::OpenOptions::new().write(true).open(directory.join("tasks")).ok();
+        directories.filter_map(open).map(OwnedFd::from).collect()
     }
 
     /// Puts a process of the host into it, with all its threads.

@@ -307,11 +307,7 @@ impl AsFd for Node {
 }
 
 /// The attributes of a new file, which is given its owner and mode unless it has them.
-fn settled(
-    fd: BorrowedFd<'_>,
-    new: NewFile,
-    stat: impl Fn() -> SysResult<HostStat>,
-) -> SysResult<HostStat> {
+fn settled(fd: BorrowedFd<'_>, new: NewFile, stat: impl Fn() -> SysResult<HostStat>) -> SysResult<HostStat> {
     let now = stat()?;
     if (now.uid, now.gid, now.mode & 0o7777) == (new.uid, new.gid, new.mode & 0o7777) {
         return Ok(now);

@@ -26,7 +26,8 @@ pub(super) struct HostFile {
 impl HostFile {
     pub(super) fn new(inode: Arc<HostInode>, file: DataFile, flags: OpenFlags) -> Self {
         inode.opened();
-        let has_privilege = || inode.lasting_metadata().is_ok_and(|m| mode_without_privilege(m.mode) != m.mode);
+        let has_privilege =
+            || inode.lasting_metadata().is_ok_and(|m| mode_without_privilege(m.mode) != m.mode);
         let privileged = flags.writable() && has_privilege();
         Self { inode, file, privileged }
     }

@@ -340,7 +340,11 @@ impl Inode for HostInode {
         self.check_writable()?;
         let done = self.change(change);
         // Part of it may be done when the rest fails.
-        if change.uid.or(change.gid).or(change.mode).is_some() { self.changed() } else { self.touched() }
+        if change.uid.or(change.gid).or(change.mode).is_some() {
+            self.changed()
+        } else {
+            self.touched()
+        }
         done
     }
 

@@ -123,7 +123,8 @@ impl WalkContext<'_> {
         let dir = self.resolve(at, path, walk | WalkFlags::DIRECTORY)?;
         dir.mount.check_writable()?;
         self.check_directory_write(&dir)?;
-        let node = self.new_node(&dir.inode().lasting_metadata()?, NewContent::Regular, mode & 0o7777 & !self.umask);
+        let node =
+            self.new_node(&dir.inode().lasting_metadata()?, NewContent::Regular, mode & 0o7777 & !self.umask);
         let inode = dir.inode().create_unnamed(&node)?;
         let text = format!("#{}", inode.metadata()?.ino);
         let dentry = dir.dentry.unnamed_child(inode, text.as_bytes());
@@ -174,7 +175,8 @@ impl WalkContext<'_> {
             _ => {}
         }
         self.check_access(place, want)?;
-        if flags.contains(OpenFlags::NOATIME) && !permission::is_owner(&place.inode().lasting_metadata()?, self.creds)
+        if flags.contains(OpenFlags::NOATIME)
+            && !permission::is_owner(&place.inode().lasting_metadata()?, self.creds)
         {
             return Err(Errno::EPERM);
         }

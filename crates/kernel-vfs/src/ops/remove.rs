@@ -83,6 +83,10 @@ impl WalkContext<'_> {
     /// Whether the caller may remove or move `child` of `dir` (may_delete).
     pub(super) fn check_delete(&self, dir: &Path, child: &Dentry) -> SysResult<()> {
         self.check_directory_write(dir)?;
-        permission::check_sticky(&dir.inode().lasting_metadata()?, &child.inode().lasting_metadata()?, self.creds)
+        permission::check_sticky(
+            &dir.inode().lasting_metadata()?,
+            &child.inode().lasting_metadata()?,
+            self.creds,
+        )
     }
 }

@@ -226,7 +226,10 @@ fn thread_enters_version_1_groups_of_cpu_time_alone() {
     let inside = |line: &&str| line.ends_with(&format!("palisade-test-{}-thread/inner", std::process::id()));
     let names = |line: &str| line.split(':').nth(1).unwrap_or_default().to_owned();
     let entered: Vec<String> = own.lines().filter(inside).map(names).collect();
-    assert!(!entered.is_empty() && entered.iter().all(|names| names.contains("cpu") && names != "cpuset"), "{own}");
+    assert!(
+        !entered.is_empty() && entered.iter().all(|names| names.contains("cpu") && names != "cpuset"),
+        "{own}"
+    );
     assert!(cgroup.pids().is_empty());
     cgroup.remove().unwrap();
 }

@@ -204,7 +204,8 @@ impl Cgroup {
         }
         // Mounted together they are one directory, which is entered twice.
         let directories = ["cpu", "cpuacct"].into_iter().filter_map(|name| self.directories.get(name));
-        let open = |directory: &PathBuf| fs::OpenOptions::new().write(true).open(directory.join("tasks")).ok();
+        let open =
+            |directory: &PathBuf| fs::OpenOptions::new().write(true).open(directory.join("tasks")).ok();
         directories.filter_map(open).map(OwnedFd::from).collect()
     }
 

@@ -7,6 +7,7 @@
 
 pub mod child;
 pub mod file_mode;
+pub mod image;
 pub mod memfd;
 pub mod memory;
 pub mod namespace;

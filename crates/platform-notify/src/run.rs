@@ -5,20 +5,20 @@
 //! looks every [`TICK`] whether the leader still handles the call it handled a tick ago, and if so takes the lead.
 //! A deposed leader finishes its call and stands by. Two leaders can overlap for one call; that is only slow.
 //!
-//! A quiet sandbox costs nothing: after [`QUIET_TICKS`] without a call the watchdog sleeps until the leader, at its
-//! next call, rings. The leader's own path has two atomic operations, and no system call but RECV and SEND.
+//! A quiet sandbox costs nothing: after [`QUIET_TICKS`] without a call the watchdog lets go of what only the start needed
+//! of the program, and sleeps until the leader, at its next call, rings. The leader's own path has two atomic operations, and no system call but RECV and SEND.
 //!
 //! Each listener has threads of its own. Those of one that was added later end by themselves with the last thread
 //! that could call.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use abi_linux::{Errno, SysResult};
-use host_sys::{seccomp, signal};
+use host_sys::{image, seccomp, signal};
 use parking_lot::{Condvar, Mutex};
 use platform_api::{CallId, HostTid, Syscall, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -128,6 +128,9 @@ impl Baton {
             }
             quiet = if stuck { quiet + 1 } else { 0 };
             last = (leader, count);
+            if quiet >= QUIET_TICKS {
+                release_image();
+            }
             self.doze(leader, count, quiet >= QUIET_TICKS);
             if quiet >= QUIET_TICKS {
                 quiet = 0;
@@ -153,6 +156,16 @@ impl Baton {
         }
         self.asleep.store(false, Ordering::SeqCst);
     }
+}
+
+/// What a start needs is most of the program; a sandbox that is quiet for the first time keeps what it uses.
+fn release_image() {
+    static RELEASED: Once = Once::new();
+    RELEASED.call_once(|| {
+        if let Err(error) = image::release() {
+            tracing::debug!(%error, "cannot let go of the program's pages");
+        }
+    });
 }
 
 /// One worker's life.

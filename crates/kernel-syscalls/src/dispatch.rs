@@ -12,7 +12,7 @@ fn r<T: FromReg>(register: u64) -> T {
     T::from_reg(register)
 }
 
-/// Calls that never park, and stubs. `None`: the call may wait, see [`dispatch_blocking`].
+/// Calls that never park, stubs, and what need not park now. `None`: the call may wait, see [`dispatch_blocking`].
 #[rustfmt::skip]
 pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
     let a = &cx.call.args;
@@ -355,7 +355,11 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1024 => ret(crate::loader::sys_loader_info(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // loader_info
         1025 => ret(crate::loader::sys_loader_done(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5]))), // loader_done
         1026 => ret(crate::loader::sys_init_event(cx, r(a[0]), r(a[1]), r(a[2]))), // init_event
-        0 | 1 | 2 | 7 | 16 | 17 | 18 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 208 | 209 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 333 | 437 | 441 => return None,
+        0 => return crate::io::try_read(cx, r(a[0]), r(a[1]), r(a[2])), // read
+        1 => return crate::io::try_write(cx, r(a[0]), r(a[1]), r(a[2])), // write
+        17 => return crate::io::try_pread64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])), // pread64
+        18 => return crate::io::try_pwrite64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])), // pwrite64
+        2 | 7 | 16 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 208 | 209 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 333 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }

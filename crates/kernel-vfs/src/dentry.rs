@@ -10,17 +10,21 @@
 //! `Tree.clock`, and `Dentry.links` last. `mutation` is held while the filesystem changes the directory;
 //! `children` and `links` only for a moment.
 
-use std::collections::{HashMap, VecDeque};
+mod changes;
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, MutexGuard, RwLock};
 use kernel_base::user_ns::UserNamespace;
+use rustc_hash::{FxHashMapSeed, FxSeededState};
 
 use crate::busy::WriteCount;
-use crate::inode::{Inode, RenameMode, SuperBlock};
+use crate::inode::{FileKind, Inode, SuperBlock};
 use crate::mount::SuperFlags;
 use crate::notify::{self, LastName};
 
@@ -28,6 +32,15 @@ use crate::notify::{self, LastName};
 pub const MAX_CACHED: usize = 1 << 16;
 /// How many candidates one insertion into a full cache looks at.
 const EVICTION_TRIES: usize = 16;
+
+/// Names of a directory. Each step of a walk hashes a name, so it has to be quick; the seed keeps a guest from choosing
+/// names that collide, which would slow down its own container.
+type Children = FxHashMapSeed<Arc<[u8]>, Child>;
+
+fn no_children() -> Children {
+    static SEED: LazyLock<usize> = LazyLock::new(|| RandomState::new().hash_one(0_u8) as usize);
+    Children::with_hasher(FxSeededState::with_seed(*SEED))
+}
 
 /// What a directory's table says about a name.
 enum Child {
@@ -62,10 +75,14 @@ pub(crate) struct Tree {
 /// A name below a parent, and its inode.
 pub struct Dentry {
     inode: Arc<dyn Inode>,
+    /// The inode's.
+    kind: FileKind,
+    /// Whether what its table says stays true.
+    is_cacheable: bool,
     tree: Arc<Tree>,
     links: RwLock<Links>,
     mutation: Mutex<()>,
-    children: Mutex<HashMap<Arc<[u8]>, Child>>,
+    children: Mutex<Children>,
     /// How many mounts lie on it.
     mounts: AtomicU32,
     /// How many mounts lie on it or below it.
@@ -83,11 +100,13 @@ pub struct Dentry {
 impl Dentry {
     fn new(inode: Arc<dyn Inode>, tree: Arc<Tree>, parent: Option<Arc<Self>>, name: Arc<[u8]>) -> Arc<Self> {
         Arc::new(Self {
+            kind: inode.kind(),
+            is_cacheable: tree.exclusive && inode.caches_lookups(),
             inode,
             tree,
             links: RwLock::new(Links { parent, name }),
             mutation: Mutex::new(()),
-            children: Mutex::new(HashMap::new()),
+            children: Mutex::new(no_children()),
             mounts: AtomicU32::new(0),
             pins: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
@@ -150,6 +169,12 @@ impl Dentry {
         &self.inode
     }
 
+    /// The kind of its inode.
+    #[must_use]
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
     /// The filesystem it belongs to.
     #[must_use]
     pub fn superblock(&self) -> &Arc<dyn SuperBlock> {
@@ -201,7 +226,7 @@ impl Dentry {
         let mut child = Arc::clone(self);
         while let Some(parent) = child.parent() {
             child.pins.fetch_add(1, Ordering::AcqRel);
-            if !parent.is_cacheable() {
+            if !parent.is_cacheable {
                 let old = parent.children.lock().insert(child.name(), Child::Present(Arc::clone(&child)));
                 drop(old);
             }
@@ -214,7 +239,7 @@ impl Dentry {
         self.mounts.fetch_sub(1, Ordering::AcqRel);
         let mut child = Arc::clone(self);
         while let Some(parent) = child.parent() {
-            if child.pins.fetch_sub(1, Ordering::AcqRel) == 1 && !parent.is_cacheable() {
+            if child.pins.fetch_sub(1, Ordering::AcqRel) == 1 && !parent.is_cacheable {
                 let old = parent.children.lock().remove(&child.name());
                 drop(old);
             }
@@ -240,14 +265,9 @@ impl Dentry {
         }
     }
 
-    fn is_cacheable(&self) -> bool {
-        self.tree.exclusive && self.inode.caches_lookups()
-    }
-
     /// The child of that name, from the cache or the filesystem.
     pub(crate) fn lookup(self: &Arc<Self>, name: &[u8], who: &dyn Caller) -> SysResult<Arc<Self>> {
-        let cacheable = self.is_cacheable();
-        if let Some(known) = self.cached(name, cacheable) {
+        if let Some(known) = self.cached(name) {
             return known;
         }
         if !self.inode.caches_lookups() {
@@ -265,7 +285,7 @@ impl Dentry {
         name: &[u8],
         who: &dyn Caller,
     ) -> SysResult<Arc<Self>> {
-        if let Some(known) = self.cached(name, self.is_cacheable()) {
+        if let Some(known) = self.cached(name) {
             return known;
         }
         match self.inode.lookup(name, who) {
@@ -280,24 +300,25 @@ impl Dentry {
 
     /// The table's answer, when it may be believed. Names with a mount on or below
     /// them are always believed.
-    fn cached(&self, name: &[u8], cacheable: bool) -> Option<SysResult<Arc<Self>>> {
+    fn cached(&self, name: &[u8]) -> Option<SysResult<Arc<Self>>> {
         let children = self.children.lock();
         let Some(child) = children.get(name) else {
-            return (cacheable && self.complete.load(Ordering::Relaxed)).then_some(Err(Errno::ENOENT));
+            return (self.is_cacheable && self.complete.load(Ordering::Relaxed))
+                .then_some(Err(Errno::ENOENT));
         };
         match child {
-            Child::Present(child) if cacheable || child.is_pinned() => {
+            Child::Present(child) if self.is_cacheable || child.is_pinned() => {
                 child.referenced.store(true, Ordering::Relaxed);
                 Some(Ok(Arc::clone(child)))
             }
-            Child::Missing if cacheable => Some(Err(Errno::ENOENT)),
+            Child::Missing if self.is_cacheable => Some(Err(Errno::ENOENT)),
             _ => None,
         }
     }
 
     /// Notes that the directory is new and empty: what its table does not have is missing.
     pub(crate) fn set_complete(&self) {
-        if self.is_cacheable() {
+        if self.is_cacheable {
             let _children = self.children.lock();
             self.complete.store(true, Ordering::Relaxed);
         }
@@ -330,7 +351,7 @@ impl Dentry {
     /// Notes that a name is missing.
     fn forget(self: &Arc<Self>, name: &[u8]) {
         let mut children = self.children.lock();
-        if !self.is_cacheable() || self.complete.load(Ordering::Relaxed) {
+        if !self.is_cacheable || self.complete.load(Ordering::Relaxed) {
             let old = children.remove(name);
             drop(children);
             drop(old);
@@ -392,80 +413,6 @@ impl Dentry {
         self.last_name.set();
     }
 
-    /// Notes that `child` was unlinked from here.
-    pub(crate) fn removed(self: &Arc<Self>, child: &Self, name: &[u8]) {
-        child.deleted.store(true, Ordering::Relaxed);
-        self.forget(name);
-    }
-
-    /// What the table has under a name.
-    fn present(&self, name: &[u8]) -> Option<Arc<Self>> {
-        match self.children.lock().get(name) {
-            Some(Child::Present(child)) => Some(Arc::clone(child)),
-            _ => None,
-        }
-    }
-
-    /// Notes that a name, looked up or not, was unlinked from here.
-    pub(crate) fn removed_name(self: &Arc<Self>, name: &[u8]) {
-        match self.present(name) {
-            Some(child) => self.removed(&child, name),
-            None => self.forget(name),
-        }
-    }
-
-    /// Notes that what is under a name here, looked up or not, was renamed.
-    pub(crate) fn renamed_name(
-        self: &Arc<Self>,
-        name: &[u8],
-        to: &Arc<Self>,
-        new_name: &[u8],
-        mode: RenameMode,
-    ) {
-        match (self.present(name), to.present(new_name), mode) {
-            (Some(source), Some(target), RenameMode::Exchange) => self.exchanged(&source, to, &target),
-            (Some(source), target, RenameMode::Replace | RenameMode::NoReplace) => {
-                self.moved(&source, to, new_name, target.as_deref());
-            }
-            (source, target, _) => {
-                let old = (self.take(name), to.take(new_name));
-                drop((old, source, target));
-            }
-        }
-    }
-
-    /// Notes that `child` has moved from here to `name` in `to`, in place of `victim`.
-    pub(crate) fn moved(
-        self: &Arc<Self>,
-        child: &Arc<Self>,
-        to: &Arc<Self>,
-        name: &[u8],
-        victim: Option<&Self>,
-    ) {
-        let old_name = child.name();
-        if let Some(victim) = victim {
-            victim.deleted.store(true, Ordering::Relaxed);
-        }
-        self.forget(&old_name);
-        to.adopt(child, name);
-    }
-
-    /// Notes that `a` in `self` and `b` in `to` changed places.
-    pub(crate) fn exchanged(self: &Arc<Self>, a: &Arc<Self>, to: &Arc<Self>, b: &Arc<Self>) {
-        let (a_name, b_name) = (a.name(), b.name());
-        to.adopt(a, &b_name);
-        self.adopt(b, &a_name);
-    }
-
-    fn adopt(self: &Arc<Self>, child: &Arc<Self>, name: &[u8]) {
-        let name: Arc<[u8]> = Arc::from(name);
-        let links = Links { parent: Some(Arc::clone(self)), name: Arc::clone(&name) };
-        let old_links = std::mem::replace(&mut *child.links.write(), links);
-        let old = self.children.lock().insert(Arc::clone(&name), Child::Present(Arc::clone(child)));
-        drop((old_links, old));
-        self.remember(name);
-    }
-
     /// Keeps ancestors still for a rename between directories.
     pub(crate) fn lock_tree(&self) -> MutexGuard<'_, ()> {
         self.tree.rename.lock()
@@ -487,10 +434,10 @@ impl Dentry {
         }
     }
 
-    fn take_all(&self) -> HashMap<Arc<[u8]>, Child> {
+    fn take_all(&self) -> Children {
         let mut children = self.children.lock();
         self.complete.store(false, Ordering::Relaxed);
-        std::mem::take(&mut children)
+        std::mem::replace(&mut *children, no_children())
     }
 
     /// Forgets all that is cached below.

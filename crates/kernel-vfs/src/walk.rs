@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use abi_linux::fs::{MAXSYMLINKS, NAME_MAX, PATH_MAX};
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::cred::Credentials;
 
+use crate::dentry::Dentry;
 use crate::inode::{FileKind, LinkTarget, MagicTarget};
 use crate::mount::MountFlags;
 use crate::path::Path;
@@ -199,31 +201,44 @@ impl<'a, 'p> Walker<'a, 'p> {
             b".." => self.go_up(),
             name if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
             _ => {
-                let child = self.child(&range)?;
-                match child.inode().kind() {
-                    FileKind::Symlink => self.follow(&child),
-                    FileKind::Directory => {
-                        self.here = child;
-                        Ok(())
-                    }
-                    _ => Err(Errno::ENOTDIR),
+                let dentry = self.here.dentry.lookup(self.name(&range), self.cx.who)?;
+                if dentry.is_mountpoint() || dentry.kind() != FileKind::Directory {
+                    return self.step_aside(dentry);
                 }
+                self.here.dentry = dentry;
+                Ok(())
             }
+        }
+    }
+
+    /// Goes through a component that is a symbolic link or has something mounted on it.
+    fn step_aside(&mut self, dentry: Arc<Dentry>) -> SysResult<()> {
+        let child = self.top_of(dentry)?;
+        match child.dentry.kind() {
+            FileKind::Symlink => self.follow(&child),
+            FileKind::Directory => {
+                self.here = child;
+                Ok(())
+            }
+            _ => Err(Errno::ENOTDIR),
         }
     }
 
     /// The place reached must be a directory that the caller may search.
     fn check_search(&self) -> SysResult<()> {
-        let inode = self.here.inode();
-        if inode.kind() != FileKind::Directory {
+        if self.here.dentry.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        permission::check_inode(&**inode, self.cx.creds, Access::EXEC)
+        permission::check_inode(&**self.here.inode(), self.cx.creds, Access::EXEC)
     }
 
     /// The entry of that name in the directory reached, with what is mounted on it.
     pub(crate) fn child(&self, range: &Range<usize>) -> SysResult<Path> {
-        let dentry = self.here.dentry.lookup(self.name(range), self.cx.who)?;
+        self.top_of(self.here.dentry.lookup(self.name(range), self.cx.who)?)
+    }
+
+    /// An entry of the directory reached, with what is mounted on it.
+    fn top_of(&self, dentry: Arc<Dentry>) -> SysResult<Path> {
         let child = Path { mount: self.here.mount.clone(), dentry };
         if !child.dentry.is_mountpoint() {
             return Ok(child);
@@ -245,7 +260,7 @@ impl<'a, 'p> Walker<'a, 'p> {
             return Ok(());
         }
         let mut here = self.here.clone();
-        while std::sync::Arc::ptr_eq(&here.dentry, here.mount.root()) {
+        while Arc::ptr_eq(&here.dentry, here.mount.root()) {
             let Some((mount, dentry)) = here.mount.place() else { return Ok(()) };
             if self.flags.contains(WalkFlags::NO_XDEV) {
                 return Err(Errno::EXDEV);
@@ -318,7 +333,7 @@ impl<'a, 'p> Walker<'a, 'p> {
                 Last::Name(range) => {
                     let child = self.child(&range)?;
                     let follow = !self.flags.contains(WalkFlags::NOFOLLOW) || self.has_trailing_slash();
-                    if follow && child.inode().kind() == FileKind::Symlink {
+                    if follow && child.dentry.kind() == FileKind::Symlink {
                         self.follow(&child)?;
                         continue;
                     }
@@ -328,7 +343,7 @@ impl<'a, 'p> Walker<'a, 'p> {
             }
         }
         let must_be_dir = self.has_trailing_slash() || self.flags.contains(WalkFlags::DIRECTORY);
-        if must_be_dir && self.here.inode().kind() != FileKind::Directory {
+        if must_be_dir && self.here.dentry.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
         Ok(self.here)

@@ -5,6 +5,7 @@
 
 pub(crate) mod aio;
 pub(crate) mod copy;
+mod now;
 pub(crate) mod sendfile;
 pub(crate) mod splice;
 pub(crate) mod sync;
@@ -34,6 +35,26 @@ fn buffer(cx: &Cx, addr: u64, count: usize) -> SysResult<Pieces> {
 /// An explicit file offset; EINVAL when negative.
 fn offset(raw: i64) -> SysResult<Place> {
     u64::try_from(raw).map(Place::At).map_err(|_| Errno::EINVAL)
+}
+
+/// [`sys_read`] of what is there.
+pub(crate) fn try_read(cx: &Cx, fd: Fd, buf: u64, count: usize) -> Option<SysResult<Outcome>> {
+    now::read(cx, fd, buf, count, Place::Position)
+}
+
+/// [`sys_write`] where there is room.
+pub(crate) fn try_write(cx: &Cx, fd: Fd, buf: u64, count: usize) -> Option<SysResult<Outcome>> {
+    now::write(cx, fd, buf, count, Place::Position)
+}
+
+/// [`sys_pread64`] of what is there.
+pub(crate) fn try_pread64(cx: &Cx, fd: Fd, buf: u64, count: usize, at: i64) -> Option<SysResult<Outcome>> {
+    now::read(cx, fd, buf, count, Place::At(u64::try_from(at).ok()?))
+}
+
+/// [`sys_pwrite64`] where there is room.
+pub(crate) fn try_pwrite64(cx: &Cx, fd: Fd, buf: u64, count: usize, at: i64) -> Option<SysResult<Outcome>> {
+    now::write(cx, fd, buf, count, Place::At(u64::try_from(at).ok()?))
 }
 
 /// read(2).

@@ -149,6 +149,26 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    /// Reads what is there; EAGAIN when that is nothing yet. Of regular files and pipes.
+    pub(super) fn read_now(&self) -> SysResult<usize> {
+        self.check_range()?;
+        let count = self.try_read()?;
+        if count > 0 {
+            self.file.accessed();
+        }
+        Ok(count)
+    }
+
+    /// Writes as much as one piece takes; EAGAIN when there is no room for it. Of regular files and pipes.
+    pub(super) fn write_now(&self) -> SysResult<usize> {
+        self.check_range()?;
+        let written = self.write_piece(0, self.bytes.total())?;
+        if written > 0 {
+            self.file.modified();
+        }
+        Ok(written)
+    }
+
     fn try_read(&self) -> SysResult<usize> {
         let total = self.bytes.total();
         let mut done = 0;

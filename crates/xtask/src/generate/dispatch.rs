@@ -24,7 +24,7 @@ fn r<T: FromReg>(register: u64) -> T {
 ";
 
 const INLINE_HEAD: &str = "\
-/// Calls that never park, and stubs. `None`: the call may wait, see [`dispatch_blocking`].
+/// Calls that never park, stubs, and what need not park now. `None`: the call may wait, see [`dispatch_blocking`].
 #[rustfmt::skip]
 pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
     let a = &cx.call.args;
@@ -46,7 +46,13 @@ pub(super) fn emit(rows: &[Syscall], handlers: &Handlers) -> String {
     for row in rows.iter().filter(|row| !parks(row)) {
         let _ = writeln!(out, "        {} => {}, // {}", row.nr, inline_answer(row, handlers), row.name);
     }
-    let waiting: Vec<String> = rows.iter().filter(parks).map(|row| row.nr.to_string()).collect();
+    for row in rows.iter().filter(parks) {
+        if let Some(path) = handlers.try_path(row) {
+            let _ = writeln!(out, "        {} => return {path}({}), // {}", row.nr, arguments(row), row.name);
+        }
+    }
+    let waits = |row: &&Syscall| parks(row) && handlers.try_path(row).is_none();
+    let waiting: Vec<String> = rows.iter().filter(waits).map(|row| row.nr.to_string()).collect();
     if !waiting.is_empty() {
         let _ = writeln!(out, "        {} => return None,", waiting.join(" | "));
     }

@@ -13,6 +13,8 @@ pub(super) struct Handlers(HashMap<(String, String), Handler>);
 
 struct Handler {
     is_async: bool,
+    /// Whether there is a `fn try_<call>`, too, which answers at once where it can.
+    has_try: bool,
     /// Path of the module it is in, such as `crate::file::open`.
     module: String,
 }
@@ -63,6 +65,12 @@ impl Handlers {
         format!("{module}::sys_{}", row.name)
     }
 
+    /// The path of what to ask before the handler.
+    pub(super) fn try_path(&self, row: &Syscall) -> Option<String> {
+        let handler = self.get(row).filter(|handler| handler.has_try)?;
+        Some(format!("{}::try_{}", handler.module, row.name))
+    }
+
     /// Handlers that the table does not call, in words.
     pub(super) fn mismatches(&self, rows: &[Syscall]) -> Vec<String> {
         let mut out = Vec::new();
@@ -105,7 +113,9 @@ fn scan_text(family: &str, module: &str, code: &str, found: &mut HashMap<(String
         // Only what a module offers to the dispatch counts, not a private helper of that name.
         let line = code[..at].rsplit(['\n', ';', '}']).next().unwrap_or("");
         if line.contains("pub") {
-            let handler = Handler { is_async, module: module.to_owned() };
+            let name = &rest[..end];
+            let has_try = is_async && code.contains(&format!("fn try_{name}("));
+            let handler = Handler { is_async, has_try, module: module.to_owned() };
             found.insert((family.to_owned(), rest[..end].to_owned()), handler);
         }
     }

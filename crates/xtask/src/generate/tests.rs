@@ -45,7 +45,11 @@ fn a_row_without_its_handler_becomes_a_stub() -> anyhow::Result<()> {
 fn asyncness_has_to_agree_with_the_mode() -> anyhow::Result<()> {
     let rows = parse::table(ROWS)?;
     assert_eq!(rows[0].mode, Mode::Inline);
+    let text = "pub(crate) fn try_getpid(cx: &Cx) pub(crate) async fn sys_getpid(cx: &Cx)";
+    let tried = rows.first().and_then(|row| Handlers::of_text("ids", text).try_path(row));
+    assert_eq!(tried.as_deref(), Some("crate::ids::try_getpid"));
     let handlers = Handlers::of_text("ids", "pub(crate) async fn sys_getpid(cx: &Cx)");
+    assert_eq!(rows.first().and_then(|row| handlers.try_path(row)), None);
     assert_eq!(handlers.mismatches(&rows).len(), 1);
     assert_eq!(rows[2].disposition, Disposition::Deny);
     Ok(())

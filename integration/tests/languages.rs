@@ -67,6 +67,7 @@ cpython! {
     test_shutil
     test_signal
     test_smtplib
+    test_socket
     test_ssl
     test_stat
     test_subprocess
@@ -102,6 +103,9 @@ fn test_asyncio() {
         &[
             "test.test_asyncio.test_subprocess.*",
             "test.test_asyncio.test_unix_events.*",
+            "test.test_asyncio.test_server.*",
+            "test.test_asyncio.test_sock_lowlevel.*",
+            "test.test_asyncio.test_streams.*",
             "EPoll*",
             "*.Queue*",
         ],

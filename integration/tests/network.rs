@@ -28,5 +28,6 @@ network! {
     curl_wget_and_git_transfer = "transfers.sh";
     ssh_runs_commands_copies_and_forwards = "ssh.sh";
     iperf_sends_both_ways = "iperf.sh";
+    datagrams_groups_errors_and_raw_packets_are_as_on_lo = "datagrams.sh";
     dnsmasq_answers_dig_and_the_c_library = "dns.sh";
 }

@@ -18,10 +18,8 @@ use crate::pseudo::{Content, MAX_BYTES, ROOT_INO, TreeBuilder, child_ino};
 
 static FILES: &[(&str, &str)] = &[
     ("dev", DEV),
-    ("udplite", UDP),
     ("raw", UDP),
     ("icmp", UDP),
-    ("udplite6", UDP6),
     ("raw6", UDP6),
     ("icmp6", UDP6),
     ("netlink", "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"),
@@ -53,11 +51,13 @@ Udp: 0 0 0 0 0 0 0 0 0
 
 /// The lists of INET sockets: name, what is in it, its heading, the width of its running number, and to how many
 /// characters a line is filled up.
-const INET: [(&str, Table, &str, usize, usize); 4] = [
+const INET: [(&str, Table, &str, usize, usize); 6] = [
     ("tcp", Table::Tcp(Version::V4), TCP, 4, 149),
     ("tcp6", Table::Tcp(Version::V6), TCP6, 4, 0),
     ("udp", Table::Udp(Version::V4), UDP, 5, 127),
     ("udp6", Table::Udp(Version::V6), UDP6, 5, 0),
+    ("udplite", Table::UdpLite(Version::V4), UDP, 5, 127),
+    ("udplite6", Table::UdpLite(Version::V6), UDP6, 5, 0),
 ];
 
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";

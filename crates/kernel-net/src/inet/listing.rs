@@ -6,7 +6,7 @@ use kernel_vfs::file::File;
 
 use super::address::{Endpoint, Version, shown_v6};
 use super::tcp::TcpSocket;
-use super::udp::UdpSocket;
+use super::udp::{UdpSocket, Variant};
 use crate::file::SocketFile;
 
 /// The files there are.
@@ -14,6 +14,7 @@ use crate::file::SocketFile;
 pub enum Table {
     Tcp(Version),
     Udp(Version),
+    UdpLite(Version),
 }
 
 /// Addresses are words in the machine's order.
@@ -51,11 +52,12 @@ pub fn line(file: &File, ino: u64, table: Table) -> Option<String> {
                 )
             })
         }
-        Table::Udp(version) => {
+        Table::Udp(version) | Table::UdpLite(version) => {
+            let variant = if matches!(table, Table::Udp(_)) { Variant::Udp } else { Variant::UdpLite };
             let shown = socket.downcast_ref::<UdpSocket>()?.shown();
             let remote = shown.remote.unwrap_or(Endpoint::unspecified(version));
             let state = if shown.remote.is_some() { 1 } else { 7 };
-            (shown.version == version && shown.is_bound).then(|| {
+            (shown.version == version && shown.variant == variant && shown.is_bound).then(|| {
                 format!(
                     "{} {} {state:02X} {:08X}:{:08X} 00:00000000 00000000 {:5}        0 {ino} 2 0000000000000000 {}",
                     hex(shown.local, version),

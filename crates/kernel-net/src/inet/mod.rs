@@ -9,10 +9,15 @@
 //! nothing is dropped or woken below them. Two sockets are never locked together.
 
 pub mod address;
+mod cmsg;
+mod groups;
 mod info;
 pub mod interface;
 pub mod listing;
+mod packet;
 mod ports;
+mod raw;
+mod reports;
 mod settings;
 mod tcp;
 mod udp;
@@ -30,17 +35,21 @@ use crate::options::{Options, so};
 use crate::socket::{Socket, SocketKind};
 use crate::stack::InetStack;
 use address::{Endpoint, Purpose, Version};
+use groups::Groups;
 use interface::Ifreq;
 use ports::{Claim, Ports};
+use raw::{RawSocket, RawSockets};
 use settings::Settings;
 use tcp::TcpSocket;
-use udp::UdpSocket;
+use udp::{UdpSocket, Variant};
 
-/// IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6.
+/// IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDPLITE, IPPROTO_RAW.
 const TCP: i32 = 6;
 const UDP: i32 = 17;
 const ICMP: i32 = 1;
 const ICMPV6: i32 = 58;
+const UDPLITE: i32 = 136;
+const RAW: i32 = 255;
 /// Ports that want CAP_NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start).
 const UNPRIVILEGED: u16 = 1024;
 
@@ -49,6 +58,9 @@ const UNPRIVILEGED: u16 = 1024;
 pub struct Network {
     tcp: Ports<TcpSocket>,
     udp: Ports<UdpSocket>,
+    udplite: Ports<UdpSocket>,
+    raw: RawSockets,
+    groups: Groups,
 }
 
 /// What every socket of the families has.
@@ -128,11 +140,17 @@ impl InetStack for Loopback {
         let network = Arc::clone(&self.network);
         match (kind, protocol) {
             (SocketKind::Stream, 0 | TCP) => Ok(TcpSocket::new(version, network, credentials.euid)),
-            (SocketKind::Datagram, 0 | UDP) => Ok(UdpSocket::new(version, network, credentials.euid)),
+            (SocketKind::Datagram, 0 | UDP) => {
+                Ok(UdpSocket::new(version, network, credentials.euid, Variant::Udp))
+            }
+            (SocketKind::Datagram, UDPLITE) => {
+                Ok(UdpSocket::new(version, network, credentials.euid, Variant::UdpLite))
+            }
             // net.ipv4.ping_group_range lets nobody.
             (SocketKind::Datagram, ICMP) if version == Version::V4 => Err(Errno::EACCES),
             (SocketKind::Datagram, ICMPV6) if version == Version::V6 => Err(Errno::EACCES),
             (SocketKind::Raw, 1..) if !credentials.has(Cap::NET_RAW) => Err(Errno::EPERM),
+            (SocketKind::Raw, 1..) => Ok(RawSocket::new(version, network, credentials.euid, protocol)),
             (SocketKind::Stream | SocketKind::Datagram | SocketKind::Raw, _) => Err(Errno::EPROTONOSUPPORT),
             _ => Err(Errno::ESOCKTNOSUPPORT),
         }

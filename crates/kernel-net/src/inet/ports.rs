@@ -238,6 +238,18 @@ impl<T> Ports<T> {
     }
 }
 
+impl<T> Ports<T> {
+    /// All whom a packet to a group or a broadcast address is for.
+    pub(super) fn find_all(&self, to: Endpoint, from: Endpoint) -> Vec<Arc<T>> {
+        let ports = self.ports.read();
+        let entries = ports.get(&to.port).into_iter().flat_map(|port| &port.entries);
+        let is_for = |entry: &&Entry<T>| {
+            entry.claim.score(to.ip).is_some() && entry.remote.is_none_or(|remote| remote == from)
+        };
+        entries.filter(is_for).filter_map(|entry| entry.socket.upgrade()).collect()
+    }
+}
+
 impl<T> Port<T> {
     fn change(&mut self, key: PortKey, change: impl FnOnce(&mut Entry<T>)) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == key.id) {

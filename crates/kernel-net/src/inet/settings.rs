@@ -1,17 +1,21 @@
 //! The options of levels IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP and IPPROTO_UDP (ip(7), ipv6(7), tcp(7), udp(7)). Most
 //! are numbers without an effect on lo: a table says their limits, and they are remembered.
 
+use abi_linux::time::NSEC_PER_SEC;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::cred::Cap;
 use kernel_base::sync::Mutex;
 
 use super::address::Version;
+use crate::control::SOL_SOCKET;
+use crate::socket::RawControl;
 
 pub(super) const IP: i32 = 0;
 pub(super) const IPV6: i32 = 41;
 const TCP: i32 = super::TCP;
 const UDP: i32 = super::UDP;
+const UDPLITE: i32 = super::UDPLITE;
 
 /// Option names (include/uapi/linux/in.h, in6.h, tcp.h).
 pub(super) mod name {
@@ -20,15 +24,22 @@ pub(super) mod name {
     pub(crate) const IP_RECVERR: i32 = 11;
     pub(crate) const IP_RECVTTL: i32 = 12;
     pub(crate) const IP_RECVTOS: i32 = 13;
-    pub(super) const IP_MTU: i32 = 14;
-    pub(super) const IP_TRANSPARENT: i32 = 19;
-    pub(super) const IP_ADD_MEMBERSHIP: i32 = 35;
-    pub(super) const IP_DROP_MEMBERSHIP: i32 = 36;
+    pub(crate) const IP_MTU: i32 = 14;
+    pub(crate) const IP_TRANSPARENT: i32 = 19;
+    pub(crate) const IP_HDRINCL: i32 = 3;
+    pub(crate) const IP_MULTICAST_IF: i32 = 32;
+    pub(crate) const MCAST_JOIN_GROUP: i32 = 42;
+    pub(crate) const MCAST_LEAVE_GROUP: i32 = 45;
+    pub(crate) const IP_MULTICAST_ALL: i32 = 49;
+    pub(crate) const IPV6_CHECKSUM: i32 = 7;
+    pub(crate) const IPV6_MULTICAST_IF: i32 = 17;
+    pub(crate) const IP_ADD_MEMBERSHIP: i32 = 35;
+    pub(crate) const IP_DROP_MEMBERSHIP: i32 = 36;
     pub(crate) const IP_TTL: i32 = 2;
-    pub(super) const IPV6_UNICAST_HOPS: i32 = 16;
-    pub(super) const IPV6_ADD_MEMBERSHIP: i32 = 20;
-    pub(super) const IPV6_DROP_MEMBERSHIP: i32 = 21;
-    pub(super) const IPV6_MTU: i32 = 24;
+    pub(crate) const IPV6_UNICAST_HOPS: i32 = 16;
+    pub(crate) const IPV6_ADD_MEMBERSHIP: i32 = 20;
+    pub(crate) const IPV6_DROP_MEMBERSHIP: i32 = 21;
+    pub(crate) const IPV6_MTU: i32 = 24;
     pub(crate) const IPV6_RECVERR: i32 = 25;
     pub(crate) const IPV6_V6ONLY: i32 = 26;
     pub(crate) const IPV6_RECVPKTINFO: i32 = 49;
@@ -37,12 +48,18 @@ pub(super) mod name {
     pub(crate) const IPV6_HOPLIMIT: i32 = 52;
     pub(crate) const IPV6_RECVTCLASS: i32 = 66;
     pub(crate) const IPV6_TCLASS: i32 = 67;
-    pub(super) const TCP_MAXSEG: i32 = 2;
-    pub(super) const TCP_CONGESTION: i32 = 13;
-    pub(super) const TCP_MD5SIG: i32 = 14;
-    pub(super) const TCP_REPAIR: i32 = 19;
-    pub(super) const TCP_ULP: i32 = 31;
+    pub(crate) const TCP_MAXSEG: i32 = 2;
+    pub(crate) const TCP_CONGESTION: i32 = 13;
+    pub(crate) const TCP_MD5SIG: i32 = 14;
+    pub(crate) const TCP_REPAIR: i32 = 19;
+    pub(crate) const TCP_ULP: i32 = 31;
 }
+
+/// SO_TIMESTAMP, SO_TIMESTAMPNS, and those with 64-bit times on all machines; which one is on is kept as the first.
+const SO_TIMESTAMP: i32 = 29;
+const SO_TIMESTAMP_NEW: i32 = 63;
+const STAMPS: [i32; 4] = [SO_TIMESTAMP, 35, SO_TIMESTAMP_NEW, 64];
+const STAMP: i32 = SO_TIMESTAMP;
 
 /// net.ipv4.ip_default_ttl.
 pub(super) const DEFAULT_TTL: i32 = 64;
@@ -76,6 +93,7 @@ const fn switch(level: i32, name: i32, default: i32) -> Row {
 const ROWS: &[Row] = &[
     number(IP, name::IP_TOS, 0, 0, 255),
     number(IP, name::IP_TTL, DEFAULT_TTL, -1, 255),
+    switch(IP, name::IP_HDRINCL, 0),
     switch(IP, 6, 0),
     switch(IP, 7, 0),
     switch(IP, name::IP_PKTINFO, 0),
@@ -96,8 +114,10 @@ const ROWS: &[Row] = &[
     // IP_MULTICAST_TTL, IP_MULTICAST_LOOP, IP_MULTICAST_ALL.
     number(IP, 33, 1, -1, 255),
     switch(IP, 34, 1),
-    switch(IP, 49, 1),
+    switch(IP, name::IP_MULTICAST_ALL, 1),
     number(IPV6, name::IPV6_UNICAST_HOPS, DEFAULT_TTL, -1, 255),
+    number(IPV6, name::IPV6_CHECKSUM, -1, -1, i32::MAX),
+    number(IPV6, name::IPV6_MULTICAST_IF, 0, 0, 1),
     // IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP.
     number(IPV6, 18, 1, -1, 255),
     switch(IPV6, 19, 1),
@@ -143,6 +163,9 @@ const ROWS: &[Row] = &[
     number(TCP, 27, 0, 0, 2),
     switch(TCP, 30, 0),
     switch(TCP, 36, 0),
+    // UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV.
+    number(UDPLITE, 10, 0, 0, 65_535),
+    number(UDPLITE, 11, 0, 0, 65_535),
 ];
 
 /// What the options are asked of.
@@ -162,7 +185,7 @@ fn row(target: &Target, (level, name): (i32, i32)) -> SysResult<&'static Row> {
     let has_level = match level {
         IP => true,
         IPV6 => target.version == Version::V6,
-        TCP | UDP => level == target.protocol,
+        TCP | UDP | UDPLITE => level == target.protocol,
         _ => false,
     };
     let found = ROWS.iter().find(|row| has_level && (row.level, row.name) == (level, name));
@@ -198,6 +221,38 @@ impl Settings {
         self.0.lock().iter().any(|&(at, of, value)| (at, of) == (level, name) && value != 0)
     }
 
+    /// Whether a switch that is on by default has been turned off.
+    pub(super) fn is_off(&self, level: i32, name: i32) -> bool {
+        self.0.lock().iter().any(|&(at, of, value)| (at, of) == (level, name) && value == 0)
+    }
+
+    /// SO_TIMESTAMP and its relatives, of which one is on; `None` when it is another option (sock_set_timestamp).
+    pub(super) fn set_stamp(&self, name: i32, value: &[u8]) -> Option<SysResult<()>> {
+        if !STAMPS.contains(&name) {
+            return None;
+        }
+        let Some(word) = value.first_chunk() else { return Some(Err(Errno::EINVAL)) };
+        let chosen = if i32::from_ne_bytes(*word) == 0 { 0 } else { name };
+        self.put(&number(SOL_SOCKET, STAMP, 0, 0, i32::MAX), chosen);
+        Some(Ok(()))
+    }
+
+    /// Whether one of them is on.
+    pub(super) fn get_stamp(&self, name: i32, wanted: usize) -> Option<Vec<u8>> {
+        let chosen = self.value(&number(SOL_SOCKET, STAMP, 0, 0, i32::MAX));
+        let value = i32::from(chosen == name).to_ne_bytes();
+        STAMPS.contains(&name).then(|| value.get(..wanted.min(4)).unwrap_or_default().to_vec())
+    }
+
+    /// The control message that they give.
+    pub(super) fn stamp(&self, at_ns: u64) -> Option<RawControl> {
+        let kind = self.value(&number(SOL_SOCKET, STAMP, 0, 0, i32::MAX));
+        let (seconds, rest) = (at_ns / NSEC_PER_SEC, at_ns % NSEC_PER_SEC);
+        let rest = if kind == SO_TIMESTAMP || kind == SO_TIMESTAMP_NEW { rest / 1000 } else { rest };
+        let data = [seconds.to_ne_bytes(), rest.to_ne_bytes()].concat();
+        (kind != 0).then_some(RawControl { level: SOL_SOCKET, kind, data })
+    }
+
     /// IPV6_V6ONLY.
     pub(super) fn is_v6_only(&self) -> bool {
         self.is_on(IPV6, name::IPV6_V6ONLY)
@@ -231,14 +286,34 @@ impl Settings {
                 _ => {}
             },
             (IP, name::IP_TRANSPARENT) if !is_admin() => return Err(Errno::EPERM),
-            // lo is no interface that takes part in groups unless it is asked for by its address.
-            (IP, name::IP_ADD_MEMBERSHIP) => return Err(membership(value, 8, Errno::ENODEV)),
-            (IP, name::IP_DROP_MEMBERSHIP) => return Err(membership(value, 8, Errno::EADDRNOTAVAIL)),
-            (IPV6, name::IPV6_ADD_MEMBERSHIP) if target.version == Version::V6 => {
-                return Err(membership(value, 20, Errno::ENODEV));
+            // Datagram sockets have asked their memberships before (ip_mc_join_group is not for connections).
+            (
+                IP,
+                name::IP_ADD_MEMBERSHIP
+                | name::IP_DROP_MEMBERSHIP
+                | name::MCAST_JOIN_GROUP
+                | name::MCAST_LEAVE_GROUP,
+            ) => {
+                return Err(Errno::EPROTO);
             }
-            (IPV6, name::IPV6_DROP_MEMBERSHIP) if target.version == Version::V6 => {
-                return Err(membership(value, 20, Errno::EADDRNOTAVAIL));
+            (
+                IPV6,
+                name::IPV6_ADD_MEMBERSHIP
+                | name::IPV6_DROP_MEMBERSHIP
+                | name::MCAST_JOIN_GROUP
+                | name::MCAST_LEAVE_GROUP,
+            ) if target.version == Version::V6 => return Err(Errno::EPROTO),
+            (IP, name::IP_MULTICAST_IF) => return Err(Errno::EINVAL),
+            (IP, name::IP_HDRINCL) | (IPV6, name::IPV6_CHECKSUM) if target.protocol != super::RAW => {
+                return Err(Errno::ENOPROTOOPT);
+            }
+            (IPV6, name::IPV6_MULTICAST_IF) if target.protocol == TCP => return Err(Errno::ENOPROTOOPT),
+            (IPV6, name::IPV6_MULTICAST_IF) if number_of(IPV6, value)? > 1 => return Err(Errno::ENODEV),
+            (UDPLITE, 10 | 11) if target.protocol == UDPLITE => {
+                let wanted = number_of(UDPLITE, value)?;
+                let coverage = if wanted == 0 { 0 } else { wanted.clamp(8, 65_535) };
+                self.put(row(target, option)?, coverage);
+                return Ok(());
             }
             _ => {}
         }
@@ -308,8 +383,4 @@ fn congestion(value: &[u8]) -> SysResult<()> {
         b"cubic" | b"reno" => Ok(()),
         _ => Err(Errno::ENOENT),
     }
-}
-
-fn membership(value: &[u8], least: usize, errno: Errno) -> Errno {
-    if value.len() < least { Errno::EINVAL } else { errno }
 }

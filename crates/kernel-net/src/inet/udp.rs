@@ -1,4 +1,4 @@
-//! UDP (udp(7); net/ipv4/udp.c, net/ipv6/udp.c).
+//! UDP and UDP-Lite (udp(7), udplite(7); net/ipv4/udp.c, net/ipv6/udp.c).
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -13,15 +13,16 @@ use kernel_base::sync::Mutex;
 use kernel_base::user::UserRef;
 use kernel_base::wait::WaitQueue;
 
-use super::address::{self, AF_UNSPEC, Endpoint, LOOPBACK_INDEX, Purpose, Version, shown_v6};
-use super::ports::{Listening, PortKey};
+use super::address::{self, AF_UNSPEC, Endpoint, Purpose, Version};
+use super::cmsg::{self, Arrival};
+use super::groups::Memberships;
+use super::ports::{Listening, PortKey, Ports};
+use super::reports::Reports;
 use super::settings::{DEFAULT_TTL, IP, IPV6, Target, name};
 use super::{Common, Network};
 use crate::memory;
 use crate::options::{BUFFER_DEFAULT, Options, so};
-use crate::socket::{
-    Destination, Identity, MessageFlags, Outgoing, RawControl, Received, Shutdown, Socket, SocketKind,
-};
+use crate::socket::{Destination, Identity, MessageFlags, Outgoing, Received, Shutdown, Socket, SocketKind};
 use crate::unix::queue::{Layout, READABLE, WRITABLE, true_size};
 
 /// What an IP packet can carry, without its headers: of v4 it has 20 bytes, of v6 they do not count.
@@ -35,10 +36,16 @@ const SIOCOUTQ: u32 = 0x5411;
 struct Datagram {
     bytes: Box<[u8]>,
     from: Endpoint,
-    to: IpAddr,
-    tos: u8,
-    ttl: i32,
+    arrival: Arrival,
     cost: usize,
+}
+
+impl Datagram {
+    fn new(bytes: &[u8], from: Endpoint, arrival: Arrival) -> SysResult<Self> {
+        let cost = true_size(bytes.len(), Layout::Packet);
+        memory::reserve(cost)?;
+        Ok(Self { bytes: bytes.into(), from, arrival, cost })
+    }
 }
 
 impl Drop for Datagram {
@@ -64,22 +71,42 @@ struct State {
     remote: Option<Endpoint>,
     ended: Ended,
     error: Option<Errno>,
+    reports: Reports,
     received: VecDeque<Datagram>,
     /// What they cost.
     used: usize,
     drops: u64,
 }
 
+/// Of the two protocols that are the same over lo (udplite(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    Udp,
+    UdpLite,
+}
+
+impl Variant {
+    fn protocol(self) -> i32 {
+        match self {
+            Self::Udp => super::UDP,
+            Self::UdpLite => super::UDPLITE,
+        }
+    }
+}
+
 /// A UDP socket.
 pub(super) struct UdpSocket {
     me: Weak<UdpSocket>,
     common: Common,
+    variant: Variant,
+    groups: Memberships,
     state: Mutex<State>,
 }
 
 /// What /proc/net/udp shows.
 pub(super) struct Shown {
     pub(super) version: Version,
+    pub(super) variant: Variant,
     pub(super) local: Endpoint,
     pub(super) remote: Option<Endpoint>,
     pub(super) is_bound: bool,
@@ -89,7 +116,8 @@ pub(super) struct Shown {
 }
 
 impl UdpSocket {
-    pub(super) fn new(version: Version, network: Arc<Network>, uid: u32) -> Arc<Self> {
+    pub(super) fn new(version: Version, network: Arc<Network>, uid: u32, variant: Variant) -> Arc<Self> {
+        let groups = Memberships::new(&network);
         let common = Common::new(version, network, uid, Options::default());
         let state = State {
             key: None,
@@ -98,17 +126,26 @@ impl UdpSocket {
             remote: None,
             ended: Ended::empty(),
             error: None,
+            reports: Reports::default(),
             received: VecDeque::new(),
             used: 0,
             drops: 0,
         };
-        Arc::new_cyclic(|me| Self { me: Weak::clone(me), common, state: Mutex::new(state) })
+        Arc::new_cyclic(|me| Self { me: Weak::clone(me), common, variant, groups, state: Mutex::new(state) })
+    }
+
+    fn ports(&self) -> &Ports<Self> {
+        match self.variant {
+            Variant::Udp => &self.common.network.udp,
+            Variant::UdpLite => &self.common.network.udplite,
+        }
     }
 
     pub(super) fn shown(&self) -> Shown {
         let state = self.state.lock();
         Shown {
             version: self.common.version,
+            variant: self.variant,
             local: state.local,
             remote: state.remote,
             is_bound: state.key.is_some(),
@@ -119,7 +156,7 @@ impl UdpSocket {
     }
 
     fn take_port(&self, state: &mut State, at: Endpoint) -> SysResult<()> {
-        let key = self.common.network.udp.bind(at.port, self.common.claim(at.ip), self.me.clone())?;
+        let key = self.ports().bind(at.port, self.common.claim(at.ip), self.me.clone())?;
         state.key = Some(key);
         state.local = Endpoint { ip: at.ip, port: key.port };
         state.bound_ip = at.ip;
@@ -137,7 +174,7 @@ impl UdpSocket {
 
     fn enter(&self, state: &State) {
         if let Some(key) = state.key {
-            self.common.network.udp.connect(key, state.local.ip, state.remote);
+            self.ports().connect(key, state.local.ip, state.remote);
         }
     }
 
@@ -155,7 +192,7 @@ impl UdpSocket {
             _ => address::parse(to, self.common.version, Purpose::Connect)?,
         };
         let bound = state.bound_ip;
-        let (remote, from) = self.common.route(wanted, bound)?;
+        let (remote, from) = self.route(wanted, bound, false)?;
         self.check_broadcast(remote.ip)?;
         self.autobind(&mut state)?;
         state.local.ip = from;
@@ -165,12 +202,25 @@ impl UdpSocket {
         Ok(())
     }
 
+    /// As [`Common::route`]; a group is reached by who has named lo in some way.
+    fn route(&self, to: Endpoint, bound: IpAddr, has_interface: bool) -> SysResult<(Endpoint, IpAddr)> {
+        if !(to.ip.is_multicast() && to.ip.is_ipv4()) {
+            return self.common.route(to, bound);
+        }
+        let outgoing = self.groups.outgoing();
+        if bound.is_unspecified() && outgoing.is_none() && !has_interface {
+            return Err(Errno::ENETUNREACH);
+        }
+        let own = outgoing.filter(|ip| !ip.is_unspecified()).unwrap_or(std::net::Ipv4Addr::LOCALHOST);
+        Ok((to, if bound.is_unspecified() { own.into() } else { bound }))
+    }
+
     fn check_broadcast(&self, ip: IpAddr) -> SysResult<()> {
         let is_allowed = !address::is_broadcast(ip) || self.common.options.is_on(so::BROADCAST);
         if is_allowed { Ok(()) } else { Err(Errno::EACCES) }
     }
 
-    fn send_datagram(&self, message: &Outgoing<'_>) -> SysResult<usize> {
+    fn send_datagram(&self, who: &dyn Caller, message: &Outgoing<'_>) -> SysResult<usize> {
         if message.flags.contains(MessageFlags::OOB) {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -186,7 +236,7 @@ impl UdpSocket {
             Some(to) => Some(address::parse_destination(to.address, self.common.version)?),
             None => None,
         };
-        let settings = check_control(&message.control.others, self.common.version)?;
+        let settings = cmsg::sending(&message.control.others, self.common.version)?;
         let mut state = self.state.lock();
         if wanted.is_some_and(|to| to.port == 0) {
             return Err(Errno::EINVAL);
@@ -199,7 +249,7 @@ impl UdpSocket {
         if state.ended.contains(Ended::SENDING) {
             return Err(Errno::EPIPE);
         }
-        let (to, from) = self.common.route(to, settings.from.unwrap_or(bound))?;
+        let (to, from) = self.route(to, settings.from.unwrap_or(bound), settings.has_interface)?;
         self.check_broadcast(to.ip)?;
         let most = if to.ip.is_ipv4() { MOST_V4 } else { MOST_V6 };
         if message.bytes.len() > most {
@@ -209,8 +259,14 @@ impl UdpSocket {
         let from = Endpoint { ip: from, port: state.local.port };
         let is_connected = state.remote.is_some();
         drop(state);
-        let ttl = settings.ttl.unwrap_or(DEFAULT_TTL);
-        self.transmit(message.bytes, from, to, (settings.tos.unwrap_or(0), ttl), is_connected)?;
+        let ttl = settings.ttl.unwrap_or(if to.ip.is_multicast() { 1 } else { DEFAULT_TTL });
+        let tos = settings.tos.unwrap_or(0);
+        let arrival = Arrival { to: to.ip, tos, ttl, at_ns: who.now_realtime_ns() };
+        if to.ip.is_multicast() || address::is_broadcast(to.ip) {
+            self.transmit_to_all(message.bytes, from, to, arrival)?;
+        } else {
+            self.transmit(message.bytes, from, to, arrival, is_connected)?;
+        }
         Ok(message.bytes.len())
     }
 
@@ -219,25 +275,52 @@ impl UdpSocket {
         bytes: &[u8],
         from: Endpoint,
         to: Endpoint,
-        (tos, ttl): (u8, i32),
+        arrival: Arrival,
         is_connected: bool,
     ) -> SysResult<()> {
-        let receiver = self.common.network.udp.find(to, from, Listening::Any);
-        let Some(receiver) = receiver else {
-            // The port is unreachable. Only who is connected, or has asked, hears of it.
-            let settings = &self.common.settings;
-            let has_asked = settings.is_on(IP, name::IP_RECVERR) || settings.is_on(IPV6, name::IPV6_RECVERR);
-            if (is_connected || has_asked) && !address::is_broadcast(to.ip) {
-                self.state.lock().error = Some(Errno::ECONNREFUSED);
-                self.common.queue.wake(READABLE | WRITABLE | Events::ERR);
-            }
+        let Some(receiver) = self.ports().find(to, from, Listening::Any) else {
+            self.tell_unreachable(bytes, to, is_connected);
             return Ok(());
         };
-        let cost = true_size(bytes.len(), Layout::Packet);
-        memory::reserve(cost)?;
-        let datagram = Datagram { bytes: bytes.into(), from, to: to.ip, tos, ttl, cost };
-        receiver.deliver(datagram);
+        receiver.deliver(Datagram::new(bytes, from, arrival)?);
         Ok(())
+    }
+
+    /// Nobody has the port. Only who is connected, or has asked, hears of it (__udp4_lib_err).
+    fn tell_unreachable(&self, bytes: &[u8], to: Endpoint, is_connected: bool) {
+        let settings = &self.common.settings;
+        let has_asked = match to.ip {
+            IpAddr::V4(_) => settings.is_on(IP, name::IP_RECVERR),
+            IpAddr::V6(_) => settings.is_on(IPV6, name::IPV6_RECVERR),
+        };
+        if !is_connected && !has_asked {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.error = Some(Errno::ECONNREFUSED);
+        if has_asked {
+            state.reports.push(bytes, to);
+        }
+        drop(state);
+        self.common.queue.wake(READABLE | WRITABLE | Events::ERR);
+    }
+
+    /// To a group or a broadcast address (__udp4_lib_mcast_deliver).
+    fn transmit_to_all(&self, bytes: &[u8], from: Endpoint, to: Endpoint, arrival: Arrival) -> SysResult<()> {
+        if to.ip.is_multicast() && !self.common.network.groups.has(to.ip) {
+            return Ok(());
+        }
+        for receiver in self.ports().find_all(to, from) {
+            if !to.ip.is_multicast() || receiver.hears(to.ip) {
+                receiver.deliver(Datagram::new(bytes, from, arrival)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// ip_mc_sf_allow: its own groups, or everybody's on this interface.
+    fn hears(&self, group: IpAddr) -> bool {
+        self.groups.has(group) || !self.common.settings.is_off(IP, name::IP_MULTICAST_ALL)
     }
 
     /// A datagram arrives; lost when the buffer is full (__udp_enqueue_schedule_skb: one goes beyond it).
@@ -255,10 +338,12 @@ impl UdpSocket {
     }
 
     fn receive_datagram(&self, buffer: &mut [u8], flags: MessageFlags) -> SysResult<Received> {
-        if flags.contains(MessageFlags::ERRQUEUE) {
-            return Err(Errno::EAGAIN);
-        }
         let mut state = self.state.lock();
+        if flags.contains(MessageFlags::ERRQUEUE) {
+            let (received, pending) = state.reports.take(buffer, self.common.version).ok_or(Errno::EAGAIN)?;
+            state.error = pending;
+            return Ok(received);
+        }
         if let Some(error) = state.error.take() {
             return Err(error);
         }
@@ -276,7 +361,7 @@ impl UdpSocket {
             full_len,
             address: datagram.from.to_bytes(self.common.version),
             flags: if len < full_len { MessageFlags::TRUNC } else { MessageFlags::empty() },
-            others: self.control_of(datagram),
+            others: cmsg::received(&self.common.settings, self.common.version, &datagram.arrival),
             is_last: true,
             ..Received::default()
         };
@@ -289,99 +374,17 @@ impl UdpSocket {
         Ok(received)
     }
 
-    /// ip_cmsg_recv and ip6_datagram_recv_ctl.
-    fn control_of(&self, datagram: &Datagram) -> Vec<RawControl> {
-        let settings = &self.common.settings;
-        let mut found = Vec::new();
-        let mut put = |is_wanted: bool, level, kind, data: &[u8]| {
-            if is_wanted {
-                found.push(RawControl { level, kind, data: data.to_vec() });
-            }
-        };
-        let index = LOOPBACK_INDEX.to_ne_bytes();
-        let ttl = datagram.ttl.to_ne_bytes();
-        if let IpAddr::V4(to) = datagram.to {
-            let info = [index, to.octets(), to.octets()].concat();
-            put(settings.is_on(IP, name::IP_PKTINFO), IP, name::IP_PKTINFO, &info);
-            put(settings.is_on(IP, name::IP_RECVTTL), IP, name::IP_TTL, &ttl);
-            put(settings.is_on(IP, name::IP_RECVTOS), IP, name::IP_TOS, &[datagram.tos]);
-        }
-        if self.common.version == Version::V6 {
-            let info = [shown_v6(datagram.to).octets().as_slice(), &index].concat();
-            put(settings.is_on(IPV6, name::IPV6_RECVPKTINFO), IPV6, name::IPV6_PKTINFO, &info);
-            put(settings.is_on(IPV6, name::IPV6_RECVHOPLIMIT), IPV6, name::IPV6_HOPLIMIT, &ttl);
-            let class = i32::from(datagram.tos).to_ne_bytes();
-            put(settings.is_on(IPV6, name::IPV6_RECVTCLASS), IPV6, name::IPV6_TCLASS, &class);
-        }
-        found
-    }
-
     fn target(&self) -> Target {
         let state = self.state.lock();
         let (is_bound, is_connected) = (state.key.is_some(), state.remote.is_some());
-        Target { version: self.common.version, protocol: super::UDP, is_bound, is_connected }
+        Target { version: self.common.version, protocol: self.variant.protocol(), is_bound, is_connected }
     }
-}
-
-/// What control messages say of one datagram.
-#[derive(Default, Debug)]
-struct Sending {
-    from: Option<IpAddr>,
-    ttl: Option<i32>,
-    tos: Option<u8>,
-}
-
-/// ip_cmsg_send and ip6_datagram_send_ctl: EINVAL for what they do not know, or a wrong size.
-fn check_control(messages: &[RawControl], version: Version) -> SysResult<Sending> {
-    let mut sending = Sending::default();
-    for RawControl { level, kind, data } in messages {
-        let int = || data.first_chunk().copied().map(i32::from_ne_bytes).ok_or(Errno::EINVAL);
-        let address = |ip: IpAddr| {
-            let is_known = ip.is_unspecified() || address::is_local(ip);
-            let given = Some(ip).filter(|ip| !ip.is_unspecified());
-            if is_known { Ok(given) } else { Err(Errno::EINVAL) }
-        };
-        match (*level, *kind) {
-            (IP, name::IP_PKTINFO) if data.len() == 12 => {
-                let octets: [u8; 4] =
-                    data.get(4..8).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
-                sending.from = address(octets.into())?;
-            }
-            (IP, name::IP_TTL) => {
-                sending.ttl = Some(int()?).filter(|ttl| (1..=255).contains(ttl));
-                sending.ttl.ok_or(Errno::EINVAL)?;
-            }
-            (IP, name::IP_TOS) if matches!(data.len(), 1 | 4) => sending.tos = data.first().copied(),
-            (IPV6, name::IPV6_PKTINFO) if version == Version::V6 && data.len() >= 20 => {
-                let octets: [u8; 16] = data.first_chunk().copied().unwrap_or_default();
-                sending.from = address(IpAddr::from(octets).to_canonical())?;
-            }
-            (IPV6, name::IPV6_HOPLIMIT) if version == Version::V6 => {
-                let ttl = int()?;
-                if !(-1..=255).contains(&ttl) {
-                    return Err(Errno::EINVAL);
-                }
-                sending.ttl = Some(ttl).filter(|&ttl| ttl >= 0);
-            }
-            (IPV6, name::IPV6_TCLASS) if version == Version::V6 => {
-                let class = int()?;
-                if !(-1..=255).contains(&class) {
-                    return Err(Errno::EINVAL);
-                }
-                sending.tos = u8::try_from(class).ok();
-            }
-            // A level that is not this protocol's is passed over.
-            (IP | IPV6, _) => return Err(Errno::EINVAL),
-            _ => {}
-        }
-    }
-    Ok(sending)
 }
 
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         if let Some(key) = self.state.get_mut().key.take() {
-            self.common.network.udp.release(key);
+            self.ports().release(key);
         }
     }
 }
@@ -389,7 +392,7 @@ impl Drop for UdpSocket {
 impl Socket for UdpSocket {
     fn identity(&self) -> Identity {
         let domain = self.common.version.domain();
-        Identity { domain, kind: SocketKind::Datagram, protocol: super::UDP }
+        Identity { domain, kind: SocketKind::Datagram, protocol: self.variant.protocol() }
     }
     fn options(&self) -> &Options {
         &self.common.options
@@ -405,7 +408,7 @@ impl Socket for UdpSocket {
     fn poll(&self) -> Events {
         let state = self.state.lock();
         let mut events = WRITABLE;
-        if state.error.is_some() {
+        if state.error.is_some() || !state.reports.is_empty() {
             events |= Events::ERR;
         }
         if state.ended.contains(Ended::RECEIVING) {
@@ -445,8 +448,8 @@ impl Socket for UdpSocket {
         self.common.queue.wake(READABLE | WRITABLE | Events::RDHUP | Events::HUP);
         Ok(())
     }
-    fn send(&self, _who: &dyn Caller, message: Outgoing<'_>) -> SysResult<usize> {
-        self.send_datagram(&message)
+    fn send(&self, who: &dyn Caller, message: Outgoing<'_>) -> SysResult<usize> {
+        self.send_datagram(who, &message)
     }
     fn receive(&self, buffer: &mut [u8], flags: MessageFlags) -> SysResult<Received> {
         self.receive_datagram(buffer, flags)
@@ -465,11 +468,22 @@ impl Socket for UdpSocket {
     fn take_error(&self) -> Option<Errno> {
         self.state.lock().error.take()
     }
-    fn set_option(&self, who: &dyn Caller, level: i32, name: i32, value: &[u8]) -> SysResult<()> {
-        self.common.settings.set(&self.target(), who, (level, name), value)
+    fn set_general_option(&self, _who: &dyn Caller, name: i32, value: &[u8]) -> Option<SysResult<()>> {
+        self.common.settings.set_stamp(name, value)
     }
-    fn option(&self, _who: &dyn Caller, level: i32, name: i32, wanted: usize) -> SysResult<Vec<u8>> {
-        self.common.settings.get(&self.target(), (level, name), wanted)
+    fn general_option(&self, name: i32, wanted: usize) -> Option<SysResult<Vec<u8>>> {
+        self.common.settings.get_stamp(name, wanted).map(Ok)
+    }
+    fn set_option(&self, who: &dyn Caller, level: i32, option: i32, value: &[u8]) -> SysResult<()> {
+        let of_groups = self.groups.set((level, option), value, self.common.version);
+        of_groups.unwrap_or_else(|| self.common.settings.set(&self.target(), who, (level, option), value))
+    }
+    fn option(&self, _who: &dyn Caller, level: i32, option: i32, wanted: usize) -> SysResult<Vec<u8>> {
+        if (level, option) == (IP, name::IP_MULTICAST_IF) {
+            let ip = self.groups.outgoing().map_or([0; 4], |ip| ip.octets());
+            return Ok(ip.get(..wanted.min(4)).unwrap_or_default().to_vec());
+        }
+        self.common.settings.get(&self.target(), (level, option), wanted)
     }
     fn ioctl(&self, who: &dyn Caller, request: u32, arg: u64) -> SysResult<i64> {
         let amount = match request {
@@ -479,27 +493,5 @@ impl Socket for UdpSocket {
         };
         who.mem().write(UserRef::new(arg), &i32::try_from(amount).unwrap_or(i32::MAX))?;
         Ok(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Version, check_control};
-    use crate::socket::RawControl;
-    use proptest::prelude::{any, prop_oneof, proptest};
-    use proptest::strategy::Just;
-
-    proptest! {
-        #[test]
-        fn control_data_never_panics(
-            level in prop_oneof![Just(0), Just(41), any::<i32>()],
-            kind in 0i32..70,
-            data in proptest::collection::vec(any::<u8>(), 0..30),
-        ) {
-            let messages = [RawControl { level, kind, data }];
-            for version in [Version::V4, Version::V6] {
-                let _ = check_control(&messages, version);
-            }
-        }
     }
 }

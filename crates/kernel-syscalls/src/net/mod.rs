@@ -59,7 +59,8 @@ impl Patience {
     /// From MSG_DONTWAIT, and SO_SNDTIMEO or SO_RCVTIMEO.
     pub(super) fn of(cx: &Cx, flags: MessageFlags, timeout_ns: Option<u64>) -> Self {
         match timeout_ns {
-            _ if flags.contains(MessageFlags::DONTWAIT) => Self::None,
+            // Nobody waits for an error to come.
+            _ if flags.intersects(MessageFlags::DONTWAIT | MessageFlags::ERRQUEUE) => Self::None,
             Some(0) => Self::None,
             Some(ns) => Self::Until(cx.kernel().timers.now_ns().saturating_add(ns)),
             None => Self::Endless,

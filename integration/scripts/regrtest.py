@@ -9,14 +9,21 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 module, limit, *options = sys.argv[1:]
+# Seconds; less than what the caller waits, so that the log of what hangs is seen.
+WHOLE = 500
 
 
 def run(options):
     """The result of each test, and the log."""
     report = "/tmp/regrtest.xml"
     command = [sys.executable, "-m", "test", "-v", f"--timeout={limit}", f"--junit-xml={report}", *options, module]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          errors="replace")
+    with open("/tmp/regrtest.log", "w+", errors="replace") as out:
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=WHOLE)
+        except subprocess.TimeoutExpired:
+            out.write(f"{module} hung\n")
+        out.seek(0)
+        log = out.read()
     results = {}
     try:
         for test in ElementTree.parse(report).getroot().iter("testcase"):
@@ -28,7 +35,7 @@ def run(options):
         os.remove(report)
     except (OSError, ElementTree.ParseError):
         results[f"{module} (whole)"] = "FAIL"
-    return results, done.stdout
+    return results, log
 
 
 results, log = run(options)

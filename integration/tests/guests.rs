@@ -53,6 +53,8 @@ guests! {
     inet_sockets = "guest_inet";
     waiting = "guest_poll";
     memory_maps = "guest_mmap";
+    ends_of_mapped_files = "guest_sigbus";
+    files_of_tmpfs = "guest_tmpfs";
     fork_exec_wait = "guest_exec";
     signals = "guest_signals";
     signal_handlers = "guest_handlers";

@@ -84,7 +84,6 @@ static VALUES: &[(&str, u32, &str)] = &[
     ("fs/nr_open", 0o644, "1048576"),
     ("fs/inode-nr", 0o444, "0\t0"),
     ("fs/dentry-state", 0o444, "0\t0\t45\t0\t0\t0"),
-    ("fs/pipe-max-size", 0o644, "1048576"),
     ("fs/pipe-user-pages-hard", 0o644, "0"),
     ("fs/pipe-user-pages-soft", 0o644, "16384"),
     ("fs/lease-break-time", 0o644, "45"),
@@ -187,6 +186,7 @@ static NUMBERS: &[(&str, NumberOf)] = &[
     ("fs/inotify/max_queued_events", |kernel| &kernel.inotify.max_queued_events),
     ("fs/inotify/max_user_instances", |kernel| &kernel.inotify.max_user_instances),
     ("fs/inotify/max_user_watches", |kernel| &kernel.inotify.max_user_watches),
+    ("fs/pipe-max-size", |kernel| &kernel.pipe_max_size),
 ];
 
 impl Content for Number {

@@ -46,6 +46,11 @@ pub(crate) trait Content: Send + Sync {
         let _ = (opener, offset);
         self.store(who, data)
     }
+    /// ioctl(2).
+    fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
+        let _ = (who, cmd, arg);
+        Err(Errno::ENOTTY)
+    }
     /// When `generate` is called.
     fn refresh(&self) -> Refresh {
         Refresh::AtStart
@@ -140,6 +145,10 @@ impl FileOps for SeqFile {
         }
         self.content.store_for(io.who, &self.opener, io.offset, buf)?;
         Ok((buf.len(), io.offset.saturating_add(buf.len() as u64)))
+    }
+
+    fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
+        self.content.ioctl(who, cmd, arg)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi_linux::{Errno, SysResult};
-use host_files::MemFile;
+pub use host_files::MemFile;
 use kernel_base::cred::Cap;
 use kernel_base::sync::Mutex;
 use kernel_base::tunable::Tunable;

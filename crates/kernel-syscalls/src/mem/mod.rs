@@ -15,7 +15,7 @@ use abi_linux::raw::general::{
 };
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
-use kernel_ipc::shm::SHM_MAP_OFFSET;
+use kernel_ipc::shm::{MemFile, SHM_MAP_OFFSET};
 use kernel_vfs::file::{File, Mapping};
 use kernel_vfs::mount::MountFlags;
 
@@ -58,6 +58,31 @@ fn mapped_file(cx: &Cx, fd: Fd) -> SysResult<Arc<File>> {
     }
 }
 
+/// Whether mprotect(2) must not make a shared mapping of `file` writable.
+fn is_for_reading(file: &File, flags: u32) -> bool {
+    flags & MAP_TYPE != MAP_PRIVATE && !file.flags().writable()
+}
+
+/// Zeros that stay what they are, as far as a mapping goes.
+fn zeros(offset: u64, len: u64) -> SysResult<MemFile> {
+    let end = offset.checked_add(len).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EOVERFLOW)?;
+    let memory = MemFile::new()?;
+    memory.data().set_len(end)?;
+    Ok(memory)
+}
+
+/// msync(2) of addresses that no guest has, in the order of its refusals (mm/msync.c, Linux v6.18).
+pub(crate) fn sys_msync(cx: &Cx, addr: u64, _len: usize, flags: i32) -> SysResult<Outcome> {
+    const MS_ASYNC: i32 = 1;
+    const MS_INVALIDATE: i32 = 2;
+    const MS_SYNC: i32 = 4;
+    let both = MS_ASYNC | MS_SYNC;
+    if flags & !(both | MS_INVALIDATE) != 0 || !addr.is_multiple_of(PAGE_SIZE) || flags & both == both {
+        return Err(Errno::EINVAL);
+    }
+    crate::gate::checked(cx)
+}
+
 /// mmap(2) of a file; anonymous mappings come here under `--strict` alone.
 pub(crate) fn sys_mmap(
     cx: &Cx,
@@ -91,6 +116,11 @@ pub(crate) fn sys_mmap(
         Mapping::Memory { fd, label } => {
             cx.kernel().mapped_files.note(label, &file.path);
             fd
+        }
+        Mapping::Zero if is_for_reading(&file, flags) => {
+            let memory = zeros(offset, len)?;
+            cx.kernel().mapped_files.note(memory.label(), &file.path);
+            memory.read_only_fd()
         }
         Mapping::Zero => {
             let flags = u64::from(flags | MAP_ANONYMOUS);

@@ -9,6 +9,7 @@ mod fd;
 mod fdinfo;
 mod ids;
 mod links;
+mod map_query;
 mod mem;
 mod memory;
 pub(super) mod mounts;

@@ -7,7 +7,9 @@ use kernel_base::caller::Caller;
 use kernel_base::user_ns::IdKind;
 use kernel_vfs::inode::Inode;
 
-use super::{Follow, MakeDir, Show, Store, Subject, fd, fdinfo, ids, links, mem, memory, mounts, namespaces};
+use super::{
+    Follow, MakeDir, Show, Store, Subject, fd, fdinfo, ids, links, map_query, mem, memory, mounts, namespaces,
+};
 use super::{settings, stat, status, task};
 use crate::pseudo::{Content, Id, PseudoFile, PseudoLink};
 
@@ -160,5 +162,11 @@ impl Content for EntryFile {
     fn store(&self, who: &dyn Caller, data: &[u8]) -> SysResult<()> {
         let Node::Setting(_, store) = self.entry.node else { return Err(Errno::EINVAL) };
         store(&self.subject.target()?, who, data)
+    }
+    fn ioctl(&self, who: &dyn Caller, cmd: u32, arg: u64) -> SysResult<i64> {
+        if self.entry.name == "maps" && cmd == map_query::PROCMAP_QUERY {
+            return map_query::answer(&self.generate(who)?, who, arg).map(|()| 0);
+        }
+        Err(Errno::ENOTTY)
     }
 }

@@ -238,6 +238,40 @@ impl TmpInode {
     }
 }
 
+/// The names that lead from `root` to the inode with a number; `None` without it, or when `root` is no tmpfs's.
+#[must_use]
+pub fn path_to(root: &dyn Inode, ino: u64) -> Option<Vec<Vec<u8>>> {
+    let root = TmpInode::of(root).ok()?;
+    if root.ino == ino {
+        return Some(Vec::new());
+    }
+    // Where each directory that was found has its name: its parent's place in this list, and the name.
+    let mut directories: Vec<(usize, Arc<[u8]>, Arc<TmpInode>)> =
+        vec![(0, Arc::default(), root.me.upgrade()?)];
+    let mut next = 0;
+    while let Some(directory) = directories.get(next).map(|(_, _, directory)| Arc::clone(directory)) {
+        let entries = directory.directory().ok()?.lock().window(0, usize::MAX);
+        for (_, name, child) in entries {
+            if child.ino == ino {
+                let mut names = vec![name.to_vec()];
+                let mut at = next;
+                while at != 0 {
+                    let (parent, name, _) = directories.get(at)?;
+                    names.push(name.to_vec());
+                    at = *parent;
+                }
+                names.reverse();
+                return Some(names);
+            }
+            if child.kind == FileKind::Directory {
+                directories.push((next, name, child));
+            }
+        }
+        next += 1;
+    }
+    None
+}
+
 impl Inode for TmpInode {
     fn kind(&self) -> FileKind {
         self.kind

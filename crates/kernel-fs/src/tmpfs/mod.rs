@@ -27,7 +27,7 @@ use kernel_vfs::device::DeviceRegistry;
 use kernel_vfs::inode::{Inode, NewContent, NewNode, SuperBlock};
 use platform_api::{Clock, Platform};
 
-pub use self::inode::TmpInode;
+pub use self::inode::{TmpInode, path_to};
 
 /// Bytes in a page.
 pub const PAGE_SIZE: u64 = 4096;

@@ -1,14 +1,23 @@
-//! name_to_handle_at(2), and attributes of files as file_getattr(2) has them (fs/fhandle.c, fs/file_attr.c, Linux
+//! name_to_handle_at(2) and open_by_handle_at(2), and attributes of files as file_getattr(2) has them (fs/fhandle.c, fs/file_attr.c, Linux
 //! v6.18).
 
+use std::sync::Arc;
+
+use abi_linux::fs::OpenFlags;
+use abi_linux::raw::general::{RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV};
 use abi_linux::{Errno, SysResult};
+use kernel_base::cred::Cap;
 use kernel_base::reg::Fd;
 use kernel_base::user::{UserCStr, UserRef};
+use kernel_fs::tmpfs;
+use kernel_vfs::mount::Mount;
+use kernel_vfs::path::Path;
 use kernel_vfs::walk::WalkFlags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::open::complete;
 use crate::cx::Cx;
-use crate::path::at::{AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, Target};
+use crate::path::at::{AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, CWD, Target};
 
 const AT_HANDLE_MNT_ID_UNIQUE: u32 = 0x1;
 const AT_HANDLE_CONNECTABLE: u32 = 0x2;
@@ -75,6 +84,49 @@ pub(crate) fn sys_name_to_handle_at(
         return Err(Errno::EOVERFLOW);
     }
     cx.mem().write(UserRef::new(handle), &Handle { bytes: HANDLE_LEN, kind, words })
+}
+
+/// Where the file of a handle is, below the root of `mount`: ESTALE without it. What has lost its name is not found.
+fn place_of(cx: &Cx, mount: &Arc<Mount>, handle: &Handle) -> SysResult<Path> {
+    const RESOLVE: u64 = (RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS) as u64;
+    let ino = u64::from(handle.words[1]) | u64::from(handle.words[2]) << 32;
+    // shmem_fh_to_dentry of Linux does not look at the kind. The first word is a generation, which is always 0.
+    if handle.words[0] != 0 {
+        return Err(Errno::ESTALE);
+    }
+    let root = Path::new(Arc::clone(mount), Arc::clone(mount.root()));
+    let names = tmpfs::path_to(&**root.inode(), ino).ok_or(Errno::ESTALE)?;
+    if names.is_empty() {
+        return Ok(root);
+    }
+    let flags = WalkFlags::from_resolve(RESOLVE) | WalkFlags::NOFOLLOW;
+    let found = cx.with_walk(|walk| walk.resolve(Some(&root), &names.join(&b'/'), flags));
+    found.map_err(|_| Errno::ESTALE)
+}
+
+/// open_by_handle_at(2): for who may read and search everything (fs/fhandle.c may_decode_fh).
+pub(crate) async fn sys_open_by_handle_at(cx: &Cx, mount_fd: Fd, handle: u64, flags: u32) -> SysResult<Fd> {
+    let mount = if mount_fd == CWD {
+        Arc::clone(&cx.process.fs.get().cwd.mount)
+    } else {
+        Arc::clone(&cx.process.files.get(mount_fd)?.path.mount)
+    };
+    if !cx.credentials().has(Cap::DAC_READ_SEARCH) {
+        return Err(Errno::EPERM);
+    }
+    let [bytes, kind]: [u32; 2] = cx.mem().read(UserRef::new(handle))?;
+    if bytes == 0 || bytes > MAX_HANDLE || kind > 0xffff {
+        return Err(Errno::EINVAL);
+    }
+    if bytes < HANDLE_LEN {
+        return Err(Errno::ESTALE);
+    }
+    let handle: Handle = cx.mem().read(UserRef::new(handle))?;
+    let place = place_of(cx, &mount, &handle)?;
+    let flags = OpenFlags::from_bits_retain(flags).difference(OpenFlags::CREAT | OpenFlags::EXCL);
+    let file = cx.with_walk(|walk| walk.open_place(place, flags))?;
+    complete(&file).await;
+    cx.install(file, flags.contains(OpenFlags::CLOEXEC))
 }
 
 /// The checks of both calls, and the answer of a filesystem without such attributes.

@@ -26,7 +26,7 @@ const PATH_KNOWN: OpenFlags =
     OpenFlags::DIRECTORY.union(OpenFlags::NOFOLLOW).union(OpenFlags::PATH).union(OpenFlags::CLOEXEC);
 
 /// A fifo's open waits for the other side.
-async fn complete(file: &File) {
+pub(super) async fn complete(file: &File) {
     if let Some(queue) = file.ops.wait_queue().filter(|_| !file.ops.is_open_complete()) {
         let interest = Events::IN | Events::OUT;
         queue.wait_until(interest, || file.ops.is_open_complete().then_some(())).await;

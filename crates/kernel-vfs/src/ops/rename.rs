@@ -6,7 +6,7 @@ use abi_linux::{Errno, SysResult};
 
 use super::Entry;
 use crate::dentry::Dentry;
-use crate::inode::{FileKind, RenameMode};
+use crate::inode::{FileKind, Inode, NewContent, RenameMode};
 use crate::notify::{self, LastName};
 use crate::path::Path;
 use crate::permission::{self, Access};
@@ -22,6 +22,13 @@ bitflags::bitflags! {
     }
 }
 
+/// What stays under the old name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Whiteout,
+}
+
 impl WalkContext<'_> {
     /// renameat2(2).
     pub fn rename(
@@ -32,13 +39,13 @@ impl WalkContext<'_> {
         new_path: &[u8],
         flags: RenameFlags,
     ) -> SysResult<()> {
-        let mode = match flags {
+        let mode = match flags.difference(RenameFlags::WHITEOUT) {
             f if f.is_empty() => RenameMode::Replace,
             RenameFlags::NOREPLACE => RenameMode::NoReplace,
-            RenameFlags::EXCHANGE => RenameMode::Exchange,
-            // RENAME_WHITEOUT is for overlay filesystems' own use.
+            RenameFlags::EXCHANGE if !flags.contains(RenameFlags::WHITEOUT) => RenameMode::Exchange,
             _ => return Err(Errno::EINVAL),
         };
+        let left = if flags.contains(RenameFlags::WHITEOUT) { Left::Whiteout } else { Left::Nothing };
         let old = self.entry(old_at, old_path)?;
         let new = self.entry(new_at, new_path)?;
         if old.dir.mount.id() != new.dir.mount.id() {
@@ -51,10 +58,10 @@ impl WalkContext<'_> {
             return Err(if mode == RenameMode::NoReplace { Errno::EEXIST } else { Errno::EBUSY });
         }
         old.dir.mount.check_writable()?;
-        self.rename_entries(&old, &new, mode)
+        self.rename_entries(&old, &new, mode, left)
     }
 
-    fn rename_entries(&self, old: &Entry, new: &Entry, mode: RenameMode) -> SysResult<()> {
+    fn rename_entries(&self, old: &Entry, new: &Entry, mode: RenameMode, left: Left) -> SysResult<()> {
         let (from, to) = (&old.dir.dentry, &new.dir.dentry);
         let same = Arc::ptr_eq(from, to);
         // Two directories: keep the tree's shape, then lock them in an order that all renames share.
@@ -81,8 +88,14 @@ impl WalkContext<'_> {
         }
         let replaced = target.as_ref().filter(|_| mode == RenameMode::Replace);
         let is_last = replaced.is_some_and(|target| LastName::is_last(&**target.inode()));
-        let known = (&*new.name, target.as_ref().map(|target| &**target.inode()));
-        from.inode().rename_known((&old.name, &**source.inode()), &**to.inode(), known, mode)?;
+        let whiteout = match left {
+            Left::Whiteout => Some(self.rename_to_whiteout(old, new, mode)?),
+            Left::Nothing => {
+                let known = (&*new.name, target.as_ref().map(|target| &**target.inode()));
+                from.inode().rename_known((&old.name, &**source.inode()), &**to.inode(), known, mode)?;
+                None
+            }
+        };
         let (old_place, new_place) = ((&**from, &*old.name), (&**to, &*new.name));
         match (&target, mode) {
             (Some(target), RenameMode::Exchange) => {
@@ -92,6 +105,9 @@ impl WalkContext<'_> {
             }
             _ => {
                 from.moved(&source, to, &new.name, target.as_deref());
+                if let Some(whiteout) = whiteout {
+                    from.insert(&old.name, whiteout);
+                }
                 if let Some(target) = replaced.filter(|_| is_last) {
                     target.set_last_name();
                 }
@@ -99,6 +115,30 @@ impl WalkContext<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves a character device 0, 0 under the old name (mm/shmem.c shmem_whiteout). It waits under another name until
+    /// nothing can fail any more.
+    fn rename_to_whiteout(&self, old: &Entry, new: &Entry, mode: RenameMode) -> SysResult<Arc<dyn Inode>> {
+        let (from, to) = (old.dir.inode(), new.dir.inode());
+        if old.dir.mount.superblock().fs_type() != "tmpfs" {
+            return Err(Errno::EINVAL);
+        }
+        let node = self.new_node(&from.metadata()?, NewContent::CharDevice(0), 0);
+        let waiting = (0..=u8::MAX).find_map(|number| {
+            let name = format!("#whiteout{number}");
+            match from.create(name.as_bytes(), &node) {
+                Err(Errno::EEXIST) => None,
+                made => Some(made.map(|whiteout| (name, whiteout))),
+            }
+        });
+        let (name, whiteout) = waiting.ok_or(Errno::EEXIST)??;
+        if let Err(errno) = from.rename(&old.name, &**to, &new.name, mode) {
+            from.unlink(name.as_bytes())?;
+            return Err(errno);
+        }
+        from.rename(name.as_bytes(), &**from, &old.name, RenameMode::NoReplace)?;
+        Ok(whiteout)
     }
 
     fn check_rename(

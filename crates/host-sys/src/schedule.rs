@@ -2,7 +2,7 @@
 
 use abi_linux::SysResult;
 
-use crate::check_long;
+use crate::{check, check_long};
 
 /// `struct sched_attr`, as far as Linux 5.3 knows it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +34,18 @@ pub fn set_io_priority(tid: i32, priority: u16) -> SysResult<()> {
     let priority = libc::c_int::from(priority);
     // SAFETY: the call takes numbers only.
     check_long(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, tid, priority) }).map(drop)
+}
+
+/// CPU time of the process `tgid`, in nanoseconds.
+pub fn cpu_time_ns(tgid: i32) -> SysResult<u64> {
+    // make_process_cpuclock of include/linux/posix-timers.h.
+    const CPUCLOCK_SCHED: i32 = 2;
+    let clock = !tgid << 3 | CPUCLOCK_SCHED;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure lives for the call.
+    check(unsafe { libc::clock_gettime(clock, &raw mut now) })?;
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Ok(seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::try_from(now.tv_nsec).unwrap_or(0)))
 }
 
 #[cfg(test)]

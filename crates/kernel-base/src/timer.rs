@@ -24,6 +24,14 @@ pub struct TimerKey {
     serial: u64,
 }
 
+impl TimerKey {
+    /// When it runs out.
+    #[must_use]
+    pub const fn deadline_ns(self) -> u64 {
+        self.deadline_ns
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     serial: u64,

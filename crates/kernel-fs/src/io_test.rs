@@ -15,8 +15,8 @@ use kernel_vfs::anon::{AnonAttributes, AnonInode, AnonKind, anon_file};
 use kernel_vfs::file::{File, FileOps, Io};
 use kernel_vfs::inode::FileKind;
 use platform_api::{
-    CallId, Clock, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range, ReadyListener, Reply,
-    Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
+    CallId, Clock, CpuTimeOf, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range,
+    ReadyListener, Reply, Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
 };
 
 /// Guest memory from address 0 on, and a clock that stands still until told.
@@ -116,6 +116,9 @@ impl Platform for FakePlatform {
     fn now_ns(&self, clock: Clock) -> u64 {
         let base = if clock == Clock::Realtime { 1_700_000_000_000_000_000 } else { 0 };
         base + self.now_ns.load(Ordering::SeqCst)
+    }
+    fn cpu_time_ns(&self, _of: CpuTimeOf) -> SysResult<u64> {
+        Ok(0)
     }
     fn random(&self, buf: &mut [u8]) -> SysResult<()> {
         buf.fill(0x5a);

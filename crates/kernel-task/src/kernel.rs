@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use abi_linux::{Errno, SysResult};
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
+use kernel_base::tunable::Tunable;
 use kernel_base::wait::WaitQueue;
 use kernel_net::NetNamespace;
 use kernel_vfs::filesystem::{FileSystemType, FileSystemTypes};
@@ -98,6 +99,8 @@ pub struct Kernel {
     pub(crate) is_finished: AtomicBool,
     /// The filesystem instance of memfd_create(2), made with the first file; kernel-syscalls knows its type.
     pub memory_files: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// fs.pipe-max-size: most that F_SETPIPE_SZ gives an ordinary user.
+    pub pipe_max_size: Tunable,
     /// Limits of inotify and what its users have.
     pub inotify: Arc<Accounts>,
     /// Names of mapped files in memory.
@@ -144,6 +147,7 @@ impl Kernel {
             memory_files: OnceLock::new(),
             net: OnceLock::new(),
             net_maker: OnceLock::new(),
+            pipe_max_size: Tunable::new(1 << 20, 4096, i32::MAX as u64),
             inotify: Arc::default(),
             mapped_files: MappedFiles::default(),
             logins: AtomicU32::new(0),

@@ -63,11 +63,11 @@ impl Resource {
         Self::ALL.get(number as usize).copied().ok_or(Errno::EINVAL)
     }
 
-    /// Whether the host enforces it on the guest's process: its own memory and time. (Not RLIMIT_CORE:
+    /// Whether the host enforces it on the guest's process: its own memory, time and signals. (Not RLIMIT_CORE:
     /// guests leave no core files. RLIMIT_NICE and RLIMIT_RTPRIO stay 0 there.)
     #[must_use]
     pub fn is_hosts(self) -> bool {
-        matches!(self, Self::Cpu | Self::Data | Self::Stack | Self::As | Self::Memlock)
+        matches!(self, Self::Cpu | Self::Data | Self::Stack | Self::As | Self::Memlock | Self::Sigpending)
     }
 }
 
@@ -96,7 +96,8 @@ impl Task {
         if resource.is_hosts() {
             let host = &self.kernel().platform;
             let done = host.set_limit(target.tgid, resource as u32, new.soft, new.hard);
-            if let Err(error) = done {
+            // Of signals that wait the host may have less to give than the books say.
+            if let (Err(error), false) = (done, resource == Resource::Sigpending) {
                 target.limits.limits.lock()[resource as usize] = old;
                 return Err(error);
             }

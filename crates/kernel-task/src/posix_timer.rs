@@ -4,7 +4,8 @@
 //! still is pending the host knows, so it is asked at each expiration. si_overrun holds what was missed
 //! before the signal was sent; [`PosixTimer::overrun`] has what came after that, too.
 //!
-//! A timer on the real-time clock is converted to the monotonic clock when it is set.
+//! A timer on the real-time clock is converted to the monotonic clock when it is set. One on a clock that counts CPU
+//! time keeps to that clock, and looks at it whenever the time may have come, if all CPUs worked for it.
 //!
 //! Lock order: `PosixTimers.book` and `PosixTimer.state` are leaves but for `Timers.queue`; the host is asked
 //! with neither held.
@@ -17,7 +18,7 @@ use abi_linux::time::{Itimerspec, Timespec};
 use abi_linux::{Errno, SysResult};
 use kernel_base::sync::Mutex;
 use kernel_base::timer::{Expire, TimerKey};
-use platform_api::{Clock, HostTid, SignalInfo, SignalTarget};
+use platform_api::{Clock, CpuTimeOf, HostTid, SignalInfo, SignalTarget};
 
 use crate::process::Process;
 
@@ -26,8 +27,19 @@ const MAX_TIMERS: usize = 8192;
 /// A timer looks again no sooner than this, times the number of the process's timers: what runs out in
 /// between counts as overrun.
 const MIN_GAP_NS: u64 = 100_000;
+/// How fast CPU time may go: with more CPUs at work a timer on it is late.
+const CPUS: u64 = 8;
+/// A timer on CPU time looks no sooner than this, times the number of the process's timers: what a tick is to Linux.
+const MIN_LOOK_NS: u64 = 2_000_000;
 /// Largest overrun count (DELAYTIMER_MAX).
 const DELAYTIMER_MAX: u64 = i32::MAX as u64;
+
+/// What a timer goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerClock {
+    Wall(Clock),
+    Cpu(CpuTimeOf),
+}
 
 /// What a timer does when it runs out (struct sigevent).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +64,7 @@ impl Notify {
 
 #[derive(Default)]
 struct State {
-    /// Of the next expiration, on the monotonic clock.
+    /// Of the next expiration, on the monotonic clock or that of the CPU time.
     deadline_ns: Option<u64>,
     interval_ns: u64,
     armed: Option<TimerKey>,
@@ -87,17 +99,39 @@ pub struct PosixTimer {
     this: Weak<PosixTimer>,
     process: Weak<Process>,
     id: i32,
-    clock: Clock,
+    clock: TimerClock,
     notify: Notify,
     state: Mutex<State>,
 }
 
 impl PosixTimer {
+    /// Now, as its deadlines are counted. Time stands still for who is dead.
+    fn now_ns(&self, process: &Process) -> u64 {
+        match self.clock {
+            TimerClock::Wall(_) => process.kernel.timers.now_ns(),
+            TimerClock::Cpu(of) => process.kernel.platform.cpu_time_ns(of).unwrap_or(0),
+        }
+    }
+
+    /// When to look whether a deadline has come, which is not before `gap_ns` from now.
+    fn look_at(&self, process: &Process, deadline_ns: u64, now_ns: u64, gap_ns: u64) -> u64 {
+        let wall_ns = process.kernel.timers.now_ns();
+        let least = wall_ns.saturating_add(gap_ns);
+        match self.clock {
+            TimerClock::Wall(_) => deadline_ns.max(least),
+            TimerClock::Cpu(_) => {
+                let left = deadline_ns.saturating_sub(now_ns) / CPUS;
+                let gap = MIN_LOOK_NS.saturating_mul(process.posix_timers.len() as u64);
+                wall_ns.saturating_add(left.max(gap)).max(least)
+            }
+        }
+    }
+
     /// timer_gettime(2).
     #[must_use]
     pub fn time(&self) -> Itimerspec {
         let Some(process) = self.process.upgrade() else { return Itimerspec::default() };
-        let now = process.kernel.timers.now_ns();
+        let now = self.now_ns(&process);
         let mut state = self.state.lock();
         if self.notify == Notify::Nothing {
             state.advance(now);
@@ -112,15 +146,17 @@ impl PosixTimer {
         let old = self.time();
         let Some(process) = self.process.upgrade() else { return Ok(old) };
         let kernel = &process.kernel;
-        let now = kernel.timers.now_ns();
-        let deadline_ns = match value_ns {
-            0 => None,
-            at if is_absolute => {
-                let clock_now = kernel.platform.now_ns(self.clock);
+        let now = self.now_ns(&process);
+        let deadline_ns = match (value_ns, self.clock) {
+            (0, _) => None,
+            (at, TimerClock::Wall(clock)) if is_absolute => {
+                let clock_now = kernel.platform.now_ns(clock);
                 Some(now.saturating_add(at).saturating_sub(clock_now.min(now.saturating_add(at))))
             }
-            after => Some(now.saturating_add(after)),
+            (at, TimerClock::Cpu(_)) if is_absolute => Some(at),
+            (after, _) => Some(now.saturating_add(after)),
         };
+        let look_at = deadline_ns.map(|at| self.look_at(&process, at, now, 0));
         // A disarmed timer forgets its interval.
         let interval_ns = if deadline_ns.is_some() { interval_ns } else { 0 };
         let mut state = self.state.lock();
@@ -128,9 +164,9 @@ impl PosixTimer {
             kernel.timers.cancel(key);
         }
         *state = State { deadline_ns, interval_ns, ..State::default() };
-        if let (Some(deadline_ns), true) = (deadline_ns, self.notify != Notify::Nothing) {
+        if let (Some(look_at), true) = (look_at, self.notify != Notify::Nothing) {
             let target: Weak<Self> = Weak::clone(&self.this);
-            state.armed = Some(kernel.timers.arm(deadline_ns, target));
+            state.armed = Some(kernel.timers.arm(look_at, target));
         }
         Ok(old)
     }
@@ -165,17 +201,20 @@ impl PosixTimer {
     fn run_out(&self, process: &Process, is_pending: bool) -> Option<u64> {
         let timers = &process.kernel.timers;
         let gap = MIN_GAP_NS.saturating_mul(process.posix_timers.len() as u64);
-        let now = timers.now_ns();
+        let now = self.now_ns(process);
         let mut state = self.state.lock();
-        let count = state.advance(now);
-        if count == 0 {
+        if state.armed.is_none_or(|key| key.deadline_ns() > timers.now_ns()) {
             // Set anew while this expiration was under way.
             return None;
         }
+        let count = state.advance(now);
         state.armed = state.deadline_ns.map(|at| {
             let target: Weak<Self> = Weak::clone(&self.this);
-            timers.arm(at.max(now.saturating_add(gap)), target)
+            timers.arm(self.look_at(process, at, now, gap), target)
         });
+        if count == 0 {
+            return None;
+        }
         if is_pending {
             state.overrun = state.overrun.saturating_add(count);
             return None;
@@ -225,7 +264,7 @@ impl PosixTimers {
     pub fn create(
         &self,
         process: &Arc<Process>,
-        clock: Clock,
+        clock: TimerClock,
         limit: u64,
         notify: impl FnOnce(i32) -> Notify,
     ) -> SysResult<i32> {

@@ -12,8 +12,8 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 
 use crate::{
-    CallId, Clock, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range, ReadyListener, Reply,
-    Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
+    CallId, Clock, CpuTimeOf, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range,
+    ReadyListener, Reply, Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
 };
 
 /// Where the guest's memory begins.
@@ -49,6 +49,7 @@ struct State {
     files: HashMap<(HostTid, ProcFile), Vec<u8>>,
     host_files: HashMap<HostFile, Vec<u8>>,
     watches: u64,
+    cpu_times: HashMap<HostTid, u64>,
 }
 
 /// The platform of tests.
@@ -122,6 +123,11 @@ impl FakePlatform {
     /// Sets what [`Platform::read_proc`] finds.
     pub fn set_proc(&self, tid: HostTid, file: ProcFile, text: &[u8]) {
         self.state().files.insert((tid, file), text.to_vec());
+    }
+
+    /// Sets the CPU time that a process or thread has used.
+    pub fn set_cpu_time(&self, tid: HostTid, time_ns: u64) {
+        self.state().cpu_times.insert(tid, time_ns);
     }
 
     /// Sets what [`Platform::read_host`] finds.
@@ -279,6 +285,11 @@ impl Platform for FakePlatform {
 
     fn now_ns(&self, _clock: Clock) -> u64 {
         self.now_ns.load(Ordering::SeqCst)
+    }
+
+    fn cpu_time_ns(&self, of: CpuTimeOf) -> SysResult<u64> {
+        let (CpuTimeOf::Process(tid) | CpuTimeOf::Thread(tid)) = of;
+        self.state().cpu_times.get(&tid).copied().ok_or(Errno::ESRCH)
     }
 
     fn random(&self, buf: &mut [u8]) -> SysResult<()> {

@@ -189,6 +189,14 @@ pub enum Clock {
     Boottime,
 }
 
+/// Whose CPU time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuTimeOf {
+    /// All threads of a process, those that have ended too, by the host id of its leader.
+    Process(HostTid),
+    Thread(HostTid),
+}
+
 /// Told by the reactor that a watched host fd changed.
 pub trait ReadyListener: Send + Sync {
     /// Called on the reactor's thread; must not block.
@@ -284,6 +292,9 @@ pub trait Platform: Send + Sync {
 
     /// A clock's time in nanoseconds.
     fn now_ns(&self, clock: Clock) -> u64;
+
+    /// The CPU time that guests have used, in nanoseconds; ESRCH when they are gone.
+    fn cpu_time_ns(&self, of: CpuTimeOf) -> SysResult<u64>;
 
     /// Random bytes (getrandom(2), never blocks after boot).
     fn random(&self, buf: &mut [u8]) -> SysResult<()>;

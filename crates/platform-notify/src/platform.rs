@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
-use host_sys::pidfd;
 use host_sys::seccomp::{self, Answer, At};
 use host_sys::signal;
+use host_sys::{pidfd, schedule};
 use platform_api::{
-    CallId, Clock, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range, ReadyListener, Reply,
-    Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
+    CallId, Clock, CpuTimeOf, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range,
+    ReadyListener, Reply, Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -369,6 +369,20 @@ impl Platform for NotifyPlatform {
         let now = clock_gettime(id);
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
         seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+    }
+
+    fn cpu_time_ns(&self, of: CpuTimeOf) -> SysResult<u64> {
+        const LINE_LEN: usize = 128;
+        match of {
+            CpuTimeOf::Process(tgid) => schedule::cpu_time_ns(tgid),
+            // Clocks of threads are for their own process. The first number is time on a CPU (proc_pid_schedstat(5)).
+            CpuTimeOf::Thread(tid) => {
+                let mut line = Vec::new();
+                self.proc.read_file(tid, ProcFile::Schedstat, LINE_LEN, &mut line)?;
+                let number = std::str::from_utf8(&line).ok().and_then(|line| line.split_whitespace().next());
+                number.and_then(|number| number.parse().ok()).ok_or(Errno::EIO)
+            }
+        }
     }
 
     fn random(&self, buf: &mut [u8]) -> SysResult<()> {

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use integration::checks;
 use integration::guest::{self, fd, signal};
+use integration::{checks, raw};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         dead_process_gets_esrch,
         proc_directory_takes_signals_as_a_pidfd,
         getfd_copies_a_descriptor,
+        info_tells_ids_and_credentials,
         fdinfo_names_the_process,
         calls_check_their_arguments,
     ])
@@ -122,9 +123,10 @@ fn waitid_on_a_pidfd_of_no_child_gets_echild() {
 
 fn pidfd_of_a_zombie_opens() {
     let pid = child(|| 4);
-    thread::sleep(Duration::from_millis(100));
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    assert_eq!(waitid(Id::Pid(pid), look), Ok(WaitStatus::Exited(pid, 4)));
     let pidfd = open(pid, 0).expect("pidfd_open");
-    assert_eq!(events(&pidfd, 0), Some(PollFlags::POLLIN));
+    assert_eq!(events(&pidfd, 5000), Some(PollFlags::POLLIN));
     assert_eq!(send(pidfd.as_raw_fd(), 0, None, 0), Ok(()));
     assert_eq!(reap(pidfd.as_fd()), Ok(WaitStatus::Exited(pid, 4)));
     assert_eq!(events(&pidfd, 0), Some(PollFlags::POLLIN | PollFlags::POLLHUP));
@@ -196,6 +198,32 @@ fn getfd_copies_a_descriptor() {
     let mut all = String::new();
     File::from(reader).read_to_string(&mut all).expect("read");
     assert_eq!(all, "through the child");
+}
+
+fn info_tells_ids_and_credentials() {
+    const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
+    let child = sleeper();
+    let pidfd = open(child, 0).expect("pidfd_open");
+    let mut words = [0_u32; 16];
+    words[0] = 3;
+    match raw!(SYS_ioctl, pidfd.as_raw_fd(), PIDFD_GET_INFO, words.as_mut_ptr()) {
+        // A kernel before 6.13.
+        Err(Errno::ENOTTY) => {}
+        done => {
+            done.expect("PIDFD_GET_INFO");
+            // The mask has the ids and the credentials.
+            assert_eq!(words[0] & 3, 3);
+            let ids = [child.as_raw(), child.as_raw(), getpid().as_raw()].map(i32::cast_unsigned);
+            assert_eq!(words[4..7], ids);
+            assert_eq!(words[7..15], [0; 8]);
+            let null = raw!(SYS_ioctl, pidfd.as_raw_fd(), PIDFD_GET_INFO, 0);
+            assert_eq!(null, Err(Errno::EINVAL));
+            let small = raw!(SYS_ioctl, pidfd.as_raw_fd(), 0xc020_ff0b_u32, words.as_mut_ptr());
+            assert_eq!(small, Err(Errno::ENOTTY));
+        }
+    }
+    kill(child, Signal::SIGKILL).expect("kill");
+    reap(pidfd.as_fd()).expect("waitid");
 }
 
 fn fdinfo_names_the_process() {

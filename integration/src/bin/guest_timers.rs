@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use integration::checks;
-use integration::guest::{self, in_child};
+use integration::guest::{self, error_of, in_child};
 use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
 
 fn main() -> ExitCode {
     guest::main(checks![
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         timer_without_signal_counts_down,
         timers_end_with_fork_and_delete,
         timer_interrupts_a_wait,
+        timer_on_cpu_time_waits_for_work,
         timer_calls_check_their_arguments,
     ])
 }
@@ -200,6 +202,45 @@ fn timer_interrupts_a_wait() {
     let (reader, _writer) = nix::unistd::pipe().expect("pipe");
     assert_eq!(nix::unistd::read(&reader, &mut [0]), Err(Errno::EINTR));
     assert_eq!(guest::signal::CODE.load(std::sync::atomic::Ordering::SeqCst), libc::SI_TIMER);
+}
+
+/// Works until the process has used `ms` more of CPU time.
+fn work(ms: i64) {
+    let used = || {
+        let now = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("clock_gettime");
+        now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000
+    };
+    let end = used() + ms;
+    while used() < end {
+        std::hint::black_box((0..1000_u64).sum::<u64>());
+    }
+}
+
+fn timer_on_cpu_time_waits_for_work() {
+    let signals = block(libc::SIGUSR1);
+    // Of the process and of the thread, by name and by number (~pid << 3 | CPUCLOCK_SCHED).
+    let by_number = !std::process::id().cast_signed() << 3 | 2;
+    for clock in [libc::CLOCK_PROCESS_CPUTIME_ID, libc::CLOCK_THREAD_CPUTIME_ID, by_number, -6, -2] {
+        let event = event(libc::SIGEV_SIGNAL, libc::SIGUSR1, 5);
+        let id = create(clock, Some(event)).expect("timer_create");
+        assert_eq!(get(id), Ok((0, 0)));
+        set(id, 0, spec(60_000_000, 0)).expect("timer_settime");
+        // Sleeping is no work.
+        assert_eq!(wait(&signals, 100), Err(Errno::EAGAIN));
+        let (left, _) = get(id).expect("timer_gettime");
+        assert!(left > 0 && left <= 60_000_000, "{left}");
+        work(70);
+        assert_eq!(wait(&signals, 10_000), Ok((libc::SIGUSR1, libc::SI_TIMER, 5)));
+        // An absolute time that is over.
+        set(id, libc::TIMER_ABSTIME, spec(1, 0)).expect("timer_settime");
+        assert_eq!(wait(&signals, 10_000), Ok((libc::SIGUSR1, libc::SI_TIMER, 5)));
+        delete(id).expect("timer_delete");
+    }
+    // Of nobody, and of no kind.
+    for clock in [!0x0fff_0000 << 3 | 2, !0 << 3 | 7, !0x0fff_0000 << 3 | 6] {
+        assert_eq!(error_of(create(clock, None)), Errno::EINVAL, "{clock}");
+    }
+    assert_eq!(error_of(create(!0 << 3 | 3, None)), Errno::EOPNOTSUPP);
 }
 
 fn timer_calls_check_their_arguments() {

@@ -115,9 +115,9 @@ impl PipeEnd {
         self.pipe.state.lock().capacity
     }
 
-    /// fcntl(F_SETPIPE_SZ): the new capacity.
-    pub fn set_capacity(&self, wanted: u64) -> SysResult<usize> {
-        self.pipe.set_capacity(wanted)
+    /// fcntl(F_SETPIPE_SZ): the new capacity, which grows to `most` at most.
+    pub fn set_capacity(&self, wanted: u64, most: u64) -> SysResult<usize> {
+        self.pipe.set_capacity(wanted, most)
     }
 
     /// Whether both are ends of one pipe (splice(2) refuses that).

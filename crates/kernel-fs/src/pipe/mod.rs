@@ -79,17 +79,18 @@ impl Pipe {
     }
 
     /// F_SETPIPE_SZ: rounds up to a power of two of pages and returns what it became. EINVAL beyond 2 GiB,
-    /// EPERM beyond [`MAX_CAPACITY`] or when all pipes together hold too much, EBUSY when the content
+    /// EPERM beyond `most` and [`MAX_CAPACITY`] or when all pipes together hold too much, EBUSY when the content
     /// doesn't fit.
-    fn set_capacity(&self, wanted: u64) -> SysResult<usize> {
+    fn set_capacity(&self, wanted: u64, most: u64) -> SysResult<usize> {
         if wanted > 1 << 31 {
             return Err(Errno::EINVAL);
         }
         let rounded = usize::try_from(wanted).map_err(|_| Errno::EINVAL)?.max(4096).next_power_of_two();
         let mut state = self.state.lock();
         let grows = rounded > state.capacity;
+        let most = usize::try_from(most).unwrap_or(MAX_CAPACITY).min(MAX_CAPACITY);
         let others = TOTAL_CAPACITY.load(Ordering::Relaxed).saturating_sub(state.capacity);
-        if grows && (rounded > MAX_CAPACITY || others.saturating_add(rounded) > SOFT_TOTAL) {
+        if grows && (rounded > most || others.saturating_add(rounded) > SOFT_TOTAL) {
             return Err(Errno::EPERM);
         }
         if state.ring.len() > rounded {

@@ -9,6 +9,7 @@ use abi_linux::raw::general::{
     F_SETLK, F_SETLKW, F_SETPIPE_SZ, F_UNLCK, FD_CLOEXEC,
 };
 use abi_linux::{Errno, SysResult};
+use kernel_base::cred::Cap;
 use kernel_base::reg::Fd;
 use kernel_base::user::UserRef;
 use kernel_fs::hostfs::stream;
@@ -43,8 +44,12 @@ pub(crate) async fn sys_fcntl(cx: &Cx, fd: Fd, op: u32, arg: u64) -> SysResult<i
         F_SETLK | F_OFD_SETLK | F_SETLKW | F_OFD_SETLKW => lock::set(cx, &file, op, arg).await.map(|()| 0),
         F_GETPIPE_SZ => pipe_capacity(&file)?.try_into().map_err(|_| Errno::EOVERFLOW),
         F_SETPIPE_SZ => {
-            let wanted = u64::from(arg as u32);
-            pipe_of(&file)?.set_capacity(wanted)?.try_into().map_err(|_| Errno::EOVERFLOW)
+            let is_free = cx.credentials().has(Cap::SYS_RESOURCE);
+            let most = if is_free { u64::MAX } else { cx.kernel().pipe_max_size.get() };
+            pipe_of(&file)?
+                .set_capacity(u64::from(arg as u32), most)?
+                .try_into()
+                .map_err(|_| Errno::EOVERFLOW)
         }
         _ => owner::on_owner(cx, &file, op, arg).unwrap_or_else(|| on_file(cx, &file, op, arg)),
     }

@@ -6,8 +6,8 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::cred::Cap;
 use kernel_base::user::UserRef;
 use kernel_task::limits::Resource;
-use kernel_task::posix_timer::Notify;
-use platform_api::Clock;
+use kernel_task::posix_timer::{Notify, TimerClock};
+use platform_api::{Clock, CpuTimeOf};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::cx::Cx;
@@ -29,9 +29,12 @@ struct SigEvent {
     rest: [i32; 11],
 }
 
-/// The clock of a new timer. Those that count CPU time are the host's alone.
-fn clock_of(cx: &Cx, id: i32) -> SysResult<Clock> {
+/// The clock of a new timer.
+fn clock_of(cx: &Cx, id: i32) -> SysResult<TimerClock> {
     let (clock, needs_alarm) = match id {
+        2 => return Ok(TimerClock::Cpu(CpuTimeOf::Process(cx.process.tgid))),
+        3 => return Ok(TimerClock::Cpu(CpuTimeOf::Thread(cx.tid))),
+        ..0 => return cpu_clock(cx, id).map(TimerClock::Cpu),
         0 | 11 => (Clock::Realtime, false),
         1 => (Clock::Monotonic, false),
         7 => (Clock::Boottime, false),
@@ -43,7 +46,27 @@ fn clock_of(cx: &Cx, id: i32) -> SysResult<Clock> {
     if needs_alarm && !cx.credentials().has(Cap::WAKE_ALARM) {
         return Err(Errno::EPERM);
     }
-    Ok(clock)
+    Ok(TimerClock::Wall(clock))
+}
+
+/// A clock of CPU time that names whose it is (kernel/time/posix-cpu-timers.c pid_for_clock): user and system time
+/// together are what all three kinds count here.
+fn cpu_clock(cx: &Cx, id: i32) -> SysResult<CpuTimeOf> {
+    const KINDS: i32 = 3;
+    const PER_THREAD: i32 = 4;
+    let pid = !(id >> 3);
+    if id & KINDS == KINDS {
+        // A clock by descriptor has no timers (clock_posix_dynamic).
+        return Err(if id & PER_THREAD == 0 { Errno::EOPNOTSUPP } else { Errno::EINVAL });
+    }
+    let is_own = pid == 0;
+    if id & PER_THREAD != 0 {
+        let thread = || cx.kernel().thread_of(&cx.process, pid).map(|task| task.tid);
+        let tid = if is_own { Ok(cx.tid) } else { thread() };
+        return tid.map(CpuTimeOf::Thread).map_err(|_| Errno::EINVAL);
+    }
+    let process = || cx.kernel().process(pid).map(|process| process.tgid).ok_or(Errno::EINVAL);
+    if is_own { Ok(CpuTimeOf::Process(cx.process.tgid)) } else { process().map(CpuTimeOf::Process) }
 }
 
 /// good_sigevent.

@@ -1,5 +1,6 @@
 //! Calls from number and registers to answer, on a guest made of bytes with a tmpfs for its root.
 
+mod any_bytes;
 mod descriptors;
 mod files;
 mod memory;

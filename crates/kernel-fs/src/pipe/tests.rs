@@ -99,13 +99,13 @@ fn fionread_counts_bytes_and_other_commands_are_not_a_terminals() {
 fn capacity_is_a_power_of_two_of_pages() {
     let who = FakeCaller::new();
     let (reader, writer, _inode) = open_pair(&who).unwrap();
-    assert_eq!(writer.set_capacity(1), Ok(4096));
+    assert_eq!(writer.set_capacity(1, 1 << 20), Ok(4096));
     assert_eq!(fill(&who, &writer), 4096);
-    assert_eq!(reader.set_capacity(100_000), Ok(131_072));
+    assert_eq!(reader.set_capacity(100_000, 1 << 20), Ok(131_072));
     assert_eq!(fill(&who, &writer), 131_072 - 4096);
-    assert_eq!(writer.set_capacity(4096), Err(Errno::EBUSY));
-    assert_eq!(writer.set_capacity(2 << 20), Err(Errno::EPERM));
-    assert_eq!(writer.set_capacity(u64::MAX), Err(Errno::EINVAL));
+    assert_eq!(writer.set_capacity(4096, 1 << 20), Err(Errno::EBUSY));
+    assert_eq!(writer.set_capacity(2 << 20, 1 << 20), Err(Errno::EPERM));
+    assert_eq!(writer.set_capacity(u64::MAX, 1 << 20), Err(Errno::EINVAL));
     assert_eq!(reader.capacity(), 131_072);
 }
 

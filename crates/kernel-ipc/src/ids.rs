@@ -9,7 +9,7 @@ use std::sync::Arc;
 use abi_linux::{Errno, SysResult};
 use kernel_base::sync::Mutex;
 
-use crate::perm::{Actor, Perm};
+use crate::perm::{Actor, Perm, READ};
 
 /// IPCMNI_SHIFT.
 const INDEX_BITS: u32 = 15;
@@ -51,8 +51,13 @@ pub struct Created {
 }
 
 /// What a table holds.
-pub(crate) trait Object: Send + Sync {
+pub trait Object: Send + Sync {
+    /// What IPC_STAT tells of one.
+    type Status;
+    /// Whose it is, and who may do what.
     fn perm(&self) -> Perm;
+    /// How it stands.
+    fn status(&self) -> Self::Status;
 }
 
 struct Entries<T> {
@@ -63,7 +68,7 @@ struct Entries<T> {
 }
 
 /// A table.
-pub(crate) struct Ids<T> {
+pub struct Ids<T> {
     entries: Mutex<Entries<T>>,
 }
 
@@ -136,19 +141,40 @@ impl<T: Object> Ids<T> {
     }
 
     /// The object with that id; EINVAL without one.
-    pub(crate) fn find(&self, id: i32) -> SysResult<Arc<T>> {
+    pub fn find(&self, id: i32) -> SysResult<Arc<T>> {
         let entries = self.entries.lock();
         let object = entries.by_index.get(&index_of(id)).filter(|_| id >= 0).ok_or(Errno::EINVAL)?;
         let same = id_of(index_of(id), object.perm().seq) == id;
         if same { Ok(Arc::clone(object)) } else { Err(Errno::EINVAL) }
     }
 
-    /// The object at an index (SHM_STAT and its like), with its id.
-    pub(crate) fn at(&self, index: i32) -> SysResult<(i32, Arc<T>)> {
-        let entries = self.entries.lock();
-        let index = index_of(index);
-        let object = entries.by_index.get(&index).ok_or(Errno::EINVAL)?;
-        Ok((id_of(index, object.perm().seq), Arc::clone(object)))
+    fn at(&self, index: i32) -> SysResult<Arc<T>> {
+        self.entries.lock().by_index.get(&index_of(index)).map(Arc::clone).ok_or(Errno::EINVAL)
+    }
+
+    /// IPC_STAT.
+    pub fn stat(&self, id: i32, who: &Actor<'_>) -> SysResult<T::Status> {
+        let object = self.find(id)?;
+        object.perm().check(who, READ)?;
+        Ok(object.status())
+    }
+
+    /// SHM_STAT and its like of what is at an index.
+    pub fn stat_at(&self, index: i32, who: &Actor<'_>) -> SysResult<T::Status> {
+        let object = self.at(index)?;
+        object.perm().check(who, READ)?;
+        Ok(object.status())
+    }
+
+    /// SHM_STAT_ANY and its like: without a check.
+    pub fn stat_any(&self, index: i32) -> SysResult<T::Status> {
+        self.at(index).map(|object| object.status())
+    }
+
+    /// All of them, for /proc/sysvipc.
+    #[must_use]
+    pub fn list(&self) -> Vec<T::Status> {
+        self.entries.lock().by_index.values().map(|object| object.status()).collect()
     }
 
     /// Takes an object out; false when it is out already.
@@ -163,13 +189,6 @@ impl<T: Object> Ids<T> {
     /// Its key finds it no more.
     pub(crate) fn forget_key(&self, id: i32) {
         self.entries.lock().by_key.retain(|_, index| *index != index_of(id));
-    }
-
-    /// All objects with their ids, by index.
-    pub(crate) fn all(&self) -> Vec<(i32, Arc<T>)> {
-        let entries = self.entries.lock();
-        let all = entries.by_index.iter();
-        all.map(|(&index, object)| (id_of(index, object.perm().seq), Arc::clone(object))).collect()
     }
 
     /// How many there are, and the highest index in use (what the *_INFO commands answer), 0 for none.

@@ -136,8 +136,26 @@ pub struct Status {
 }
 
 impl Object for MessageQueue {
+    type Status = Status;
+
     fn perm(&self) -> Perm {
         self.state.lock().perm
+    }
+
+    fn status(&self) -> Status {
+        let state = self.state.lock();
+        Status {
+            id: self.id,
+            perm: state.perm,
+            stime: state.stime,
+            rtime: state.rtime,
+            ctime: state.ctime,
+            bytes: state.bytes,
+            messages: state.messages.len(),
+            max_bytes: state.max_bytes,
+            lspid: state.lspid,
+            lrpid: state.lrpid,
+        }
     }
 }
 
@@ -173,22 +191,6 @@ impl State {
 }
 
 impl MessageQueue {
-    fn status(&self) -> Status {
-        let state = self.state.lock();
-        Status {
-            id: self.id,
-            perm: state.perm,
-            stime: state.stime,
-            rtime: state.rtime,
-            ctime: state.ctime,
-            bytes: state.bytes,
-            messages: state.messages.len(),
-            max_bytes: state.max_bytes,
-            lspid: state.lspid,
-            lrpid: state.lrpid,
-        }
-    }
-
     /// msgsnd(2).
     pub async fn send(&self, message: Message, waiting: Waiting, who: &Actor<'_>) -> SysResult<()> {
         let mut message = Some(message);
@@ -359,7 +361,7 @@ impl Drop for MessageQueue {
 
 /// All queues of a namespace.
 pub struct MessageQueues {
-    ids: Ids<MessageQueue>,
+    pub ids: Ids<MessageQueue>,
     total: Arc<AtomicUsize>,
     /// kernel.msgmax: bytes of a message.
     pub msgmax: Tunable,
@@ -417,30 +419,6 @@ impl MessageQueues {
         )
     }
 
-    /// The queue with an id; EINVAL without one.
-    pub fn find(&self, id: i32) -> SysResult<Arc<MessageQueue>> {
-        self.ids.find(id)
-    }
-
-    /// IPC_STAT.
-    pub fn stat(&self, id: i32, who: &Actor<'_>) -> SysResult<Status> {
-        let status = self.ids.find(id)?.status();
-        status.perm.check(who, READ)?;
-        Ok(status)
-    }
-
-    /// MSG_STAT of what is at an index.
-    pub fn stat_at(&self, index: i32, who: &Actor<'_>) -> SysResult<Status> {
-        let status = self.stat_any(index)?;
-        status.perm.check(who, READ)?;
-        Ok(status)
-    }
-
-    /// MSG_STAT_ANY: without a check.
-    pub fn stat_any(&self, index: i32) -> SysResult<Status> {
-        Ok(self.ids.at(index)?.1.status())
-    }
-
     /// IPC_SET; more bytes than kernel.msgmnb are for CAP_SYS_RESOURCE.
     pub fn set(
         &self,
@@ -481,12 +459,6 @@ impl MessageQueues {
         wakes.into_iter().for_each(Waker::wake);
         queue.senders.wake(Events::OUT);
         Ok(())
-    }
-
-    /// All queues, for /proc/sysvipc/msg; MSG_INFO counts them.
-    #[must_use]
-    pub fn list(&self) -> Vec<Status> {
-        self.ids.all().iter().map(|(_, queue)| queue.status()).collect()
     }
 
     /// The highest index in use.

@@ -84,7 +84,7 @@ fn shm(proc: &Proc, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
         "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      \
          atime      dtime      ctime                   rss                  swap\n"
     );
-    for one in ipc_of(&proc.kernel, who)?.shm.list() {
+    for one in ipc_of(&proc.kernel, who)?.shm.ids.list() {
         let [uid, gid, cuid, cgid] = owners(who, &one.perm);
         let (key, mode) = (one.perm.key, one.perm.mode);
         text!(out, "{key:10} {:10}  {mode:4o} {:21} {:5} {:5}  ", one.id, one.size, one.cpid, one.lpid);
@@ -96,7 +96,7 @@ fn shm(proc: &Proc, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
 
 fn sem(proc: &Proc, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
     text!(out, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
-    for one in ipc_of(&proc.kernel, who)?.sem.list() {
+    for one in ipc_of(&proc.kernel, who)?.sem.ids.list() {
         let [uid, gid, cuid, cgid] = owners(who, &one.perm);
         let (key, mode) = (one.perm.key, one.perm.mode);
         text!(out, "{key:10} {:10}  {mode:4o} {:10} ", one.id, one.nsems);
@@ -111,7 +111,7 @@ fn msg(proc: &Proc, who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
         "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      \
          rtime      ctime\n"
     );
-    for one in ipc_of(&proc.kernel, who)?.msg.list() {
+    for one in ipc_of(&proc.kernel, who)?.msg.ids.list() {
         let [uid, gid, cuid, cgid] = owners(who, &one.perm);
         let (key, mode) = (one.perm.key, one.perm.mode);
         text!(out, "{key:10} {:10}  {mode:4o}  {:10} {:10} ", one.id, one.bytes, one.messages);

@@ -78,8 +78,16 @@ pub enum Question {
 }
 
 impl Object for SemSet {
+    type Status = Status;
+
     fn perm(&self) -> Perm {
         self.state.lock().perm
+    }
+
+    fn status(&self) -> Status {
+        let state = self.state.lock();
+        let (perm, otime, ctime) = (state.perm, state.otime, state.ctime);
+        Status { id: self.id, perm, otime, ctime, nsems: state.sems.len() }
     }
 }
 
@@ -101,12 +109,6 @@ impl SemSet {
             is_dead: false,
         };
         Self { id: created.id, state: Mutex::new(state) }
-    }
-
-    fn status(&self) -> Status {
-        let state = self.state.lock();
-        let (perm, otime, ctime) = (state.perm, state.otime, state.ctime);
-        Status { id: self.id, perm, otime, ctime, nsems: state.sems.len() }
     }
 
     /// How many semaphores it has.
@@ -192,7 +194,7 @@ use std::cmp::Ordering;
 
 /// All sets of a namespace.
 pub struct SemSets {
-    ids: Ids<SemSet>,
+    pub ids: Ids<SemSet>,
     /// kernel.sem: semaphores of a set, of all, operations of a call, sets.
     pub semmsl: Tunable,
     pub semmns: Tunable,
@@ -239,30 +241,6 @@ impl SemSets {
         })
     }
 
-    /// The set with an id; EINVAL without one.
-    pub fn find(&self, id: i32) -> SysResult<Arc<SemSet>> {
-        self.ids.find(id)
-    }
-
-    /// IPC_STAT.
-    pub fn stat(&self, id: i32, who: &Actor<'_>) -> SysResult<Status> {
-        let status = self.ids.find(id)?.status();
-        status.perm.check(who, READ)?;
-        Ok(status)
-    }
-
-    /// SEM_STAT of what is at an index.
-    pub fn stat_at(&self, index: i32, who: &Actor<'_>) -> SysResult<Status> {
-        let status = self.stat_any(index)?;
-        status.perm.check(who, READ)?;
-        Ok(status)
-    }
-
-    /// SEM_STAT_ANY: without a check.
-    pub fn stat_any(&self, index: i32) -> SysResult<Status> {
-        Ok(self.ids.at(index)?.1.status())
-    }
-
     /// IPC_SET.
     pub fn set(&self, id: i32, (uid, gid, mode): (u32, u32, u32), who: &Actor<'_>) -> SysResult<()> {
         let set = self.ids.find(id)?;
@@ -300,12 +278,6 @@ impl SemSets {
     pub fn totals(&self) -> (usize, u64, i32) {
         let (sets, highest) = self.ids.count_and_highest();
         (sets, *self.used.lock(), highest)
-    }
-
-    /// All sets, for /proc/sysvipc/sem.
-    #[must_use]
-    pub fn list(&self) -> Vec<Status> {
-        self.ids.all().iter().map(|(_, set)| set.status()).collect()
     }
 }
 

@@ -24,7 +24,7 @@ fn waiters_are_served_in_order_by_whoever_makes_it_possible() {
     let creds = Credentials::new(0, 0, CapSet::ALL);
     let who = Actor { creds: &creds, pid: 7, now_s: 1 };
     let (sets, undo) = (SemSets::default(), UndoList::default());
-    let set = sets.find(sets.get(Key::Private, 2, 0o600, &who).unwrap()).unwrap();
+    let set = sets.ids.find(sets.get(Key::Private, 2, 0o600, &who).unwrap()).unwrap();
     let (take, give) = ([op(0, -1, PLAIN)], [op(0, 1, PLAIN)]);
     let mut first = pin!(set.operate(&take, &who, &undo));
     let mut second = pin!(set.operate(&take, &who, &undo));
@@ -41,7 +41,7 @@ fn what_nobody_heard_of_is_taken_back() {
     let creds = Credentials::new(0, 0, CapSet::ALL);
     let who = Actor { creds: &creds, pid: 7, now_s: 1 };
     let (sets, undo) = (SemSets::default(), UndoList::default());
-    let set = sets.find(sets.get(Key::Private, 1, 0o600, &who).unwrap()).unwrap();
+    let set = sets.ids.find(sets.get(Key::Private, 1, 0o600, &who).unwrap()).unwrap();
     let (take, give) = ([op(0, -1, SemFlags::SEM_UNDO)], [op(0, 1, PLAIN)]);
     {
         let mut interrupted = Box::pin(set.operate(&take, &who, &undo));
@@ -60,7 +60,7 @@ fn removal_ends_waits_and_undo_restores() {
     let who = Actor { creds: &creds, pid: 7, now_s: 1 };
     let (sets, undo) = (SemSets::default(), UndoList::default());
     let id = sets.get(Key::Private, 2, 0o600, &who).unwrap();
-    let set = sets.find(id).unwrap();
+    let set = sets.ids.find(id).unwrap();
     let up = [op(0, 3, SemFlags::SEM_UNDO), op(1, 1, PLAIN)];
     assert_eq!(poll(pin!(set.operate(&up, &who, &undo))), Poll::Ready(Ok(())));
     undo.apply(7, || 2);
@@ -71,7 +71,7 @@ fn removal_ends_waits_and_undo_restores() {
     assert_eq!(set.ask(1, Question::WaitingForZero, &who), Ok(1));
     sets.remove(id, &who).unwrap();
     assert_eq!(poll(waiting), Poll::Ready(Err(Errno::EIDRM)));
-    assert_eq!(sets.find(id).err(), Some(Errno::EINVAL));
+    assert_eq!(sets.ids.find(id).err(), Some(Errno::EINVAL));
 }
 
 proptest! {
@@ -85,7 +85,7 @@ proptest! {
         let creds = Credentials::new(0, 0, CapSet::ALL);
         let who = Actor { creds: &creds, pid: 7, now_s: 1 };
         let (sets, undo) = (SemSets::default(), UndoList::default());
-        let set = sets.find(sets.get(Key::Private, 3, 0o600, &who).unwrap()).unwrap();
+        let set = sets.ids.find(sets.get(Key::Private, 3, 0o600, &who).unwrap()).unwrap();
         for call in calls {
             let ops: Vec<_> =
                 call.iter().map(|&(n, change, flags)| op(n, change, SemFlags::from_bits_retain(flags))).collect();

@@ -19,7 +19,7 @@ use kernel_vfs::inode::FileKind;
 use kernel_vfs::path::Path;
 
 use crate::ids::{Ids, Key, Object};
-use crate::perm::{Actor, Perm, READ};
+use crate::perm::{Actor, Perm};
 
 pub use attach::{Attachment, Attachments};
 
@@ -69,8 +69,25 @@ pub struct Status {
 }
 
 impl Object for Segment {
+    type Status = Status;
+
     fn perm(&self) -> Perm {
         self.state.lock().perm
+    }
+
+    fn status(&self) -> Status {
+        let state = self.state.lock();
+        Status {
+            id: self.id,
+            perm: state.perm,
+            size: self.size,
+            atime: state.atime,
+            dtime: state.dtime,
+            ctime: state.ctime,
+            cpid: self.cpid,
+            lpid: state.lpid,
+            attached: state.attached,
+        }
     }
 }
 
@@ -109,21 +126,6 @@ impl Segment {
     pub fn check(&self, who: &Actor<'_>, wanted: u32) -> SysResult<()> {
         self.state.lock().perm.check(who, wanted)
     }
-
-    fn status(&self) -> Status {
-        let state = self.state.lock();
-        Status {
-            id: self.id,
-            perm: state.perm,
-            size: self.size,
-            atime: state.atime,
-            dtime: state.dtime,
-            ctime: state.ctime,
-            cpid: self.cpid,
-            lpid: state.lpid,
-            attached: state.attached,
-        }
-    }
 }
 
 /// Limits and totals of SHM_INFO and IPC_INFO.
@@ -136,7 +138,7 @@ pub struct Totals {
 
 /// All segments of a namespace.
 pub struct Segments {
-    ids: Ids<Segment>,
+    pub ids: Ids<Segment>,
     /// Pages of all segments together.
     pages: AtomicU64,
     /// kernel.shmmax: bytes of a segment.
@@ -189,30 +191,6 @@ impl Segments {
             };
             Ok(Segment { id: created.id, size, cpid: who.pid, state: Mutex::new(state) })
         })
-    }
-
-    /// The segment with an id; EINVAL without one.
-    pub fn find(&self, id: i32) -> SysResult<Arc<Segment>> {
-        self.ids.find(id)
-    }
-
-    /// IPC_STAT.
-    pub fn stat(&self, id: i32, who: &Actor<'_>) -> SysResult<Status> {
-        let status = self.ids.find(id)?.status();
-        status.perm.check(who, READ)?;
-        Ok(status)
-    }
-
-    /// SHM_STAT of what is at an index.
-    pub fn stat_at(&self, index: i32, who: &Actor<'_>) -> SysResult<Status> {
-        let status = self.stat_any(index)?;
-        status.perm.check(who, READ)?;
-        Ok(status)
-    }
-
-    /// SHM_STAT_ANY: without a check.
-    pub fn stat_any(&self, index: i32) -> SysResult<Status> {
-        Ok(self.ids.at(index)?.1.status())
     }
 
     /// IPC_SET.
@@ -268,12 +246,6 @@ impl Segments {
     pub fn totals(&self) -> Totals {
         let (segments, highest) = self.ids.count_and_highest();
         Totals { segments, pages: self.pages.load(Ordering::Relaxed), highest }
-    }
-
-    /// All segments, for /proc/sysvipc/shm.
-    #[must_use]
-    pub fn list(&self) -> Vec<Status> {
-        self.ids.all().iter().map(|(_, segment)| segment.status()).collect()
     }
 
     fn destroy(&self, segment: &Segment) {

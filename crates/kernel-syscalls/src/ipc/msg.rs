@@ -41,7 +41,7 @@ pub(crate) async fn sys_msgsnd(cx: &Cx, id: i32, at: u64, size: usize, flags: u3
     }
     let mut text = vec![0; size];
     cx.mem().read_bytes(at.saturating_add(TYPE_LEN), &mut text)?;
-    let queue = ipc.msg.find(id)?;
+    let queue = ipc.msg.ids.find(id)?;
     let creds = cx.credentials();
     let who = Actor { creds: &creds, pid: cx.process.pid, now_s: now_s(cx) };
     queue.send(Message { mtype, text: text.into() }, waiting(flags), &who).await
@@ -63,7 +63,7 @@ pub(crate) async fn sys_msgrcv(
     if copies && (flags & MSG_EXCEPT != 0 || flags & IPC_NOWAIT == 0) {
         return Err(Errno::EINVAL);
     }
-    let queue = cx.process.ipc().msg.find(id)?;
+    let queue = cx.process.ipc().msg.ids.find(id)?;
     let room = Room { bytes: size, cut: flags & MSG_NOERROR != 0 };
     let creds = cx.credentials();
     let who = Actor { creds: &creds, pid: cx.process.pid, now_s: now_s(cx) };
@@ -112,7 +112,7 @@ fn info(cx: &Cx, op: i32, at: u64) -> SysResult<i32> {
         pad: 0,
     };
     if op == MSG_INFO {
-        let queues = msg.list();
+        let queues = msg.ids.list();
         let sum = |of: fn(&Status) -> usize| int(queues.iter().map(of).sum::<usize>() as u64);
         info.pool = int(queues.len() as u64);
         (info.map, info.tql) = (sum(|queue| queue.messages), sum(|queue| queue.bytes));
@@ -129,13 +129,13 @@ pub(crate) fn sys_msgctl(cx: &Cx, id: i32, op: i32, buf: u64) -> SysResult<i32> 
     match op {
         IPC_INFO | MSG_INFO => info(cx, op, buf),
         IPC_STAT => {
-            let status = cx.with_actor(|who| msg.stat(id, who))?;
+            let status = cx.with_actor(|who| msg.ids.stat(id, who))?;
             show(cx, &status, buf).map(|()| 0)
         }
         MSG_STAT | MSG_STAT_ANY => {
             let status = match op {
-                MSG_STAT => cx.with_actor(|who| msg.stat_at(id, who))?,
-                _ => msg.stat_any(id)?,
+                MSG_STAT => cx.with_actor(|who| msg.ids.stat_at(id, who))?,
+                _ => msg.ids.stat_any(id)?,
             };
             show(cx, &status, buf).map(|()| status.id)
         }

@@ -71,7 +71,7 @@ async fn operate(
         flags: SemFlags::from_bits_retain(raw.flags),
     };
     let ops: Vec<Operation> = raw.iter().map(operation).collect();
-    let set = ipc.sem.find(id)?;
+    let set = ipc.sem.ids.find(id)?;
     let creds = cx.credentials();
     let now_s = (cx.now_realtime_ns() / 1_000_000_000) as i64;
     let who = Actor { creds: &creds, pid: cx.process.pid, now_s };
@@ -123,13 +123,13 @@ pub(crate) fn sys_semctl(cx: &Cx, id: i32, number: i32, op: i32, arg: u64) -> Sy
     match op {
         IPC_INFO | SEM_INFO => info(cx, op, arg),
         IPC_STAT => {
-            let status = cx.with_actor(|who| sem.stat(id, who))?;
+            let status = cx.with_actor(|who| sem.ids.stat(id, who))?;
             show(cx, &status, arg).map(|()| 0)
         }
         SEM_STAT | SEM_STAT_ANY => {
             let status = match op {
-                SEM_STAT => cx.with_actor(|who| sem.stat_at(id, who))?,
-                _ => sem.stat_any(id)?,
+                SEM_STAT => cx.with_actor(|who| sem.ids.stat_at(id, who))?,
+                _ => sem.ids.stat_any(id)?,
             };
             show(cx, &status, arg).map(|()| status.id)
         }
@@ -145,7 +145,7 @@ pub(crate) fn sys_semctl(cx: &Cx, id: i32, number: i32, op: i32, arg: u64) -> Sy
 }
 
 fn all_values(cx: &Cx, id: i32, op: i32, array: u64) -> SysResult<()> {
-    let set = cx.process.ipc().sem.find(id)?;
+    let set = cx.process.ipc().sem.ids.find(id)?;
     let array = UserRef::<u16>::new(array);
     if op == GETALL {
         let values = cx.with_actor(|who| set.values(who))?;
@@ -167,13 +167,13 @@ fn one_value(cx: &Cx, id: i32, number: i32, op: i32, arg: u64) -> SysResult<i32>
             if !(0..=VALUE_MAX).contains(&value) {
                 return Err(Errno::ERANGE);
             }
-            let set = cx.process.ipc().sem.find(id)?;
+            let set = cx.process.ipc().sem.ids.find(id)?;
             let number = usize::try_from(number).map_err(|_| Errno::EINVAL)?;
             return cx.with_actor(|who| set.set_value(number, value, who)).map(|()| 0);
         }
         _ => return Err(Errno::EINVAL),
     };
-    let set = cx.process.ipc().sem.find(id)?;
+    let set = cx.process.ipc().sem.ids.find(id)?;
     // One that is too large for any set: permission is looked at first.
     let number = usize::try_from(number).unwrap_or(usize::MAX);
     cx.with_actor(|who| set.ask(number, question, who))

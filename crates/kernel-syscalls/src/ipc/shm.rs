@@ -78,7 +78,7 @@ pub(crate) fn sys_shmat(cx: &Cx, id: i32, addr: u64, flags: u32) -> SysResult<Ou
         (prot, wanted) = (prot | PROT_EXEC, wanted | 0o111);
     }
     let ipc = cx.process.ipc();
-    let segment = ipc.shm.find(id)?;
+    let segment = ipc.shm.ids.find(id)?;
     cx.with_actor(|who| segment.check(who, wanted))?;
     let len = segment.mapped_size();
     if addr.checked_add(len).is_none_or(|end| end > TASK_SIZE) {
@@ -160,13 +160,13 @@ pub(crate) fn sys_shmctl(cx: &Cx, id: i32, op: i32, buf: u64) -> SysResult<i32> 
             Ok(totals.highest)
         }
         IPC_STAT => {
-            let status = cx.with_actor(|who| shm.stat(id, who))?;
+            let status = cx.with_actor(|who| shm.ids.stat(id, who))?;
             show(cx, &status, buf).map(|()| 0)
         }
         SHM_STAT | SHM_STAT_ANY => {
             let status = match op {
-                SHM_STAT => cx.with_actor(|who| shm.stat_at(id, who))?,
-                _ => shm.stat_any(id)?,
+                SHM_STAT => cx.with_actor(|who| shm.ids.stat_at(id, who))?,
+                _ => shm.ids.stat_any(id)?,
             };
             show(cx, &status, buf).map(|()| status.id)
         }

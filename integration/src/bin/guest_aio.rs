@@ -11,6 +11,8 @@ use integration::checks;
 use integration::guest::scratch::Scratch;
 use integration::guest::{self, in_child};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{pipe, write};
 
 fn main() -> ExitCode {
     guest::main(checks![
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         bad_requests_are_refused,
         full_context_refuses_more,
         events_are_waited_for,
+        submission_waits_for_a_pipe,
         waiting_is_interrupted,
         eventfd_is_told,
         contexts_are_not_inherited,
@@ -250,6 +253,28 @@ fn events_are_waited_for() {
         context.submit(&[&one]).expect("submit");
         assert_eq!(waiter.join().expect("thread").expect("events").len(), 1);
     });
+}
+
+fn submission_waits_for_a_pipe() {
+    let result = |context: &Context| context.events(1, 1, None).expect("events")[0].res;
+    let context = Context::new(4);
+    let (reader, writer) = pipe().expect("pipe");
+    let late = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(write(&writer, b"late"), Ok(4));
+        writer
+    });
+    let mut bytes = [0; 8];
+    let one = request(PREAD, reader.as_raw_fd(), &mut bytes, 0);
+    assert_eq!(context.submit(&[&one]), Ok(1));
+    assert_eq!(result(&context), 4);
+    assert_eq!(&bytes, b"late\0\0\0\0");
+    let _writer = late.join().expect("join");
+    // Not without its blocking.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_RDONLY;
+    fcntl(&reader, FcntlArg::F_SETFL(flags)).expect("fcntl");
+    assert_eq!(context.submit(&[&one]), Ok(1));
+    assert_eq!(result(&context), -i64::from(libc::EAGAIN));
 }
 
 extern "C" fn ignore(_signal: i32) {}

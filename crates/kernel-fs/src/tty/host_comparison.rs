@@ -61,11 +61,11 @@ fn pair() -> Pair {
     Pair { host_master, host_slave, master, slave, who, seen: Vec::new(), host_seen: Vec::new() }
 }
 
-/// Tries until `done` for at most a second: the host hands bytes on in a worker thread.
+/// Tries until `done` for some seconds: the host hands bytes on in a worker thread.
 fn eventually(mut done: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !done() {
-        if start.elapsed() > Duration::from_secs(1) {
+        if start.elapsed() > Duration::from_secs(10) {
             return false;
         }
         std::thread::sleep(Duration::from_micros(200));
@@ -95,7 +95,16 @@ impl Pair {
         }
     }
 
+    /// Waits until the host's reader could have as much as ours.
+    fn settle(&self) {
+        let state = self.master.pty().state.lock();
+        let readable = state.input.readable_len(&state.termios) as u64;
+        drop(state);
+        eventually(|| rustix::io::ioctl_fionread(&self.host_slave) == Ok(readable));
+    }
+
     fn configure(&self, step: &Step) {
+        self.settle();
         let mut ours = self.master.termios();
         let mut host = tcgetattr(&self.host_slave).unwrap();
         match *step {
@@ -130,6 +139,7 @@ impl Pair {
     }
 
     fn read(&self, len: usize) {
+        self.settle();
         let mut buf = vec![0; len];
         let ours = self.slave.read(self.who.io_with(OpenFlags::NONBLOCK), &mut buf);
         let ours = ours.map(|n| buf[..n].to_vec());

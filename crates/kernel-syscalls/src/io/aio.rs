@@ -178,8 +178,10 @@ impl Request {
             Ok(()) => Place::At(u64::try_from(iocb.offset).map_err(|_| Errno::EINVAL)?),
             Err(_) => Place::Position,
         };
-        // What would wait is answered by EAGAIN: a submission can't be taken back.
-        let status = status_of(file, iocb.rw_flags)? | OpenFlags::NONBLOCK;
+        // Reads of pipes and sockets wait here, as on Linux, whose aio is for files. A write that would wait is answered
+        // by EAGAIN: interrupted, it could not tell what it has written from what was submitted.
+        let waits = if is_read { OpenFlags::empty() } else { OpenFlags::NONBLOCK };
+        let status = status_of(file, iocb.rw_flags)? | waits;
         let transfer = Transfer::new(cx, file, self.pieces(cx)?, place).with_flags(status);
         Ok(if is_read {
             transfer.read().await
@@ -196,12 +198,15 @@ pub(crate) async fn sys_io_submit(cx: &Cx, context: u64, count: i64, requests: u
     let count = u64::try_from(count).map_err(|_| Errno::EINVAL)?;
     let mut taken = 0;
     while taken < count && taken < u64::from(AIO_MAX_NR) {
+        // What an interruption of the next one's wait returns.
+        cx.set_progress(usize::try_from(taken).unwrap_or(0));
         match submit_one(cx, &context, requests.saturating_add(taken.saturating_mul(8))).await {
             Ok(()) => taken += 1,
             Err(errno) if taken == 0 => return Err(errno),
             Err(_) => break,
         }
     }
+    cx.set_progress(0);
     Ok(taken.cast_signed())
 }
 

@@ -19,6 +19,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{CapSet, Credentials};
 use kernel_base::user::{UserCStr, UserRef};
 use kernel_task::credentials;
+use kernel_task::settings::TIMER_SLACK_NS;
 
 use super::check_pointer;
 use crate::cx::{Cx, Outcome};
@@ -54,6 +55,14 @@ pub(crate) fn sys_prctl(cx: &Cx, op: i32, arg2: u64, arg3: u64, arg4: u64, arg5:
         PR_SET_IO_FLUSHER | PR_GET_IO_FLUSHER => Err(Errno::EPERM),
         // Pages merged with another container's would tell what it holds.
         PR_SET_MEMORY_MERGE | PR_GET_MEMORY_MERGE => Err(Errno::EINVAL),
+        PR_SET_TIMERSLACK => {
+            // 0 and less are the value that the process began with, which is everybody's.
+            let slack_ns = if arg2.cast_signed() <= 0 { TIMER_SLACK_NS } else { arg2 };
+            if cx.is_leader() {
+                cx.process.settings.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
+            }
+            Ok(Outcome::Continue)
+        }
         _ if is_hosts(op) => {
             // All that may be followed is the caller's own.
             rest.into_iter()
@@ -69,8 +78,7 @@ fn is_hosts(op: u32) -> bool {
     takes_pointers(op)
         || matches!(
             op,
-            PR_SET_TIMERSLACK
-                | PR_GET_TIMERSLACK
+            PR_GET_TIMERSLACK
                 | PR_SET_THP_DISABLE
                 | PR_GET_THP_DISABLE
                 | PR_SET_TSC

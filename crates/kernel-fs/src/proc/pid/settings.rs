@@ -76,8 +76,8 @@ pub(super) fn set_core_filter(target: &Target, _who: &dyn Caller, data: &[u8]) -
     Ok(())
 }
 
-pub(super) fn timer_slack(_target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
-    text!(out, "50000\n");
+pub(super) fn timer_slack(target: &Target, _who: &dyn Caller, out: &mut Vec<u8>) -> SysResult<()> {
+    text!(out, "{}\n", target.process.settings.timer_slack_ns.load(Ordering::Relaxed));
     Ok(())
 }
 

@@ -138,7 +138,8 @@ fn pages_come_back_empty() {
     with_each_file(|file| {
         file.set_len(2 * PAGE as u64).expect("set_len");
         let map = Map::of(file, 2, RW, SHARED).expect("mmap");
-        (map.set(0, 5), map.set(1, 6));
+        map.set(0, 5);
+        map.set(1, 6);
         file.set_len(PAGE as u64).expect("set_len");
         file.set_len(2 * PAGE as u64).expect("set_len");
         assert_eq!((map.get(0), map.get(1)), (5, 0));

@@ -87,7 +87,9 @@ fn rename_leaves_a_whiteout() {
 
 fn whiteout_is_not_for_exchanges() {
     let shm = Shm::new("exchange");
-    (fs::write(shm.at("a"), "a").expect("write"), fs::write(shm.at("b"), "b").expect("write"));
+    for name in ["a", "b"] {
+        fs::write(shm.at(name), name).expect("write");
+    }
     let (a, b) = (shm.at("a"), shm.at("b"));
     assert_eq!(error_of(rename(&a, &b, RENAME_WHITEOUT | RENAME_EXCHANGE)), Errno::EINVAL);
     assert_eq!(error_of(rename(&a, &b, RENAME_WHITEOUT | RENAME_NOREPLACE)), Errno::EEXIST);

@@ -33,7 +33,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         22 => ret(crate::fd::sys_pipe(cx, r(a[0]))), // pipe
         24 => crate::gate::checked(cx), // sched_yield
         25 => crate::gate::checked(cx), // mremap
-        26 => crate::gate::checked(cx), // msync
+        26 => ret(crate::mem::sys_msync(cx, r(a[0]), r(a[1]), r(a[2]))), // msync
         27 => crate::gate::checked(cx), // mincore
         28 => crate::gate::checked(cx), // madvise
         29 => ret(crate::ipc::shm::sys_shmget(cx, r(a[0]), r(a[1]), r(a[2]))), // shmget
@@ -280,7 +280,6 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         301 => crate::stub::counted(cx, Errno::ENOSYS), // fanotify_mark
         302 => ret(crate::process::limits::sys_prlimit64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]))), // prlimit64
         303 => ret(crate::file::handle::sys_name_to_handle_at(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]))), // name_to_handle_at
-        304 => crate::stub::counted(cx, Errno::EPERM), // open_by_handle_at
         305 => crate::gate::checked(cx), // clock_adjtime
         306 => ret(crate::io::sync::sys_syncfs(cx, r(a[0]))), // syncfs
         308 => ret(crate::process::namespaces::sys_setns(cx, r(a[0]), r(a[1]))), // setns
@@ -359,7 +358,7 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1 => return crate::io::try_write(cx, r(a[0]), r(a[1]), r(a[2])), // write
         17 => return crate::io::try_pread64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])), // pread64
         18 => return crate::io::try_pwrite64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])), // pwrite64
-        2 | 7 | 16 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 208 | 209 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 307 | 326 | 327 | 328 | 333 | 437 | 441 => return None,
+        2 | 7 | 16 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 208 | 209 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 304 | 307 | 326 | 327 | 328 | 333 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }
@@ -410,6 +409,7 @@ pub(crate) async fn dispatch_blocking(cx: &Cx) -> SysResult<Outcome> {
         295 => ret(crate::io::vector::sys_preadv(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         296 => ret(crate::io::vector::sys_pwritev(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
         299 => ret(crate::net::receive::sys_recvmmsg(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4])).await),
+        304 => ret(crate::file::handle::sys_open_by_handle_at(cx, r(a[0]), r(a[1]), r(a[2])).await),
         307 => ret(crate::net::send::sys_sendmmsg(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])).await),
         326 => ret(crate::io::copy::sys_copy_file_range(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),
         327 => ret(crate::io::vector::sys_preadv2(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])).await),

@@ -189,7 +189,8 @@ fn containers_of_a_pod_share_shim_and_supervisor() {
         sleeper(&containerd, PALISADE, id, &member("io.kubernetes.cri.container-type=container"));
     }
     assert_eq!(containerd.processes("containerd-shim").len(), 1);
-    assert_eq!(containerd.processes("supervise").len(), 1);
+    // The supervisor and its maker.
+    assert_eq!(containerd.processes("supervise").len(), 2);
     for end in ["one", "two", "pod"] {
         let hello = containerd.must(&["task", "exec", "--exec-id", "x", "pod", "echo", "hello"]);
         assert_eq!(hello, "hello\n");

@@ -12,6 +12,12 @@ pub enum Action {
     Allow,
     /// `SECCOMP_RET_ERRNO` with this number.
     Errno(u16),
+    /// `SECCOMP_RET_KILL_PROCESS`.
+    Kill,
+    /// `SECCOMP_RET_TRAP`: SIGSYS, for a handler that says what was refused.
+    Trap,
+    /// `SECCOMP_RET_LOG`: performed, with a line in the kernel's log.
+    Log,
 }
 
 /// A comparison of one 64-bit argument register, unsigned.

@@ -46,10 +46,18 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn compile(rules: &[Rule]) -> Result<Vec<SockFilter>, Error> {
+    compile_with(rules, UNKNOWN_NUMBER, Action::Errno(libc::ENOSYS as u16))
+}
+
+/// Compiles a plan whose answer to numbers without a rule is `unknown`, and to those of x32 `x32`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn compile_with(rules: &[Rule], unknown: Action, x32: Action) -> Result<Vec<SockFilter>, Error> {
     let mut sorted: Vec<&Rule> = rules.iter().collect();
     sorted.sort_by_key(|rule| rule.nr);
     let mut blocks: Vec<Vec<SockFilter>> = Vec::new();
-    let mut ranges = vec![Range { first: 0, leaf: Leaf::Return(return_value(UNKNOWN_NUMBER)) }];
+    let mut ranges = vec![Range { first: 0, leaf: Leaf::Return(return_value(unknown)) }];
     let mut next_nr = 0;
     for rule in sorted {
         check(rule)?;
@@ -57,12 +65,12 @@ pub fn compile(rules: &[Rule]) -> Result<Vec<SockFilter>, Error> {
             return Err(Error::DuplicateNumber(rule.nr));
         }
         let leaf = leaf(rule, &mut blocks)?;
-        tree::push(&mut ranges, next_nr, Leaf::Return(return_value(UNKNOWN_NUMBER)));
+        tree::push(&mut ranges, next_nr, Leaf::Return(return_value(unknown)));
         tree::push(&mut ranges, rule.nr, leaf);
         next_nr = rule.nr + 1;
     }
-    tree::push(&mut ranges, next_nr, Leaf::Return(return_value(UNKNOWN_NUMBER)));
-    tree::push(&mut ranges, X32_BIT, Leaf::Return(return_value(Action::Errno(libc::ENOSYS as u16))));
+    tree::push(&mut ranges, next_nr, Leaf::Return(return_value(unknown)));
+    tree::push(&mut ranges, X32_BIT, Leaf::Return(return_value(x32)));
 
     let mut program = vec![
         SockFilter::stmt(LD_ABS, OFFSET_ARCH),
@@ -81,6 +89,9 @@ pub(crate) fn return_value(action: Action) -> u32 {
         Action::Notify => libc::SECCOMP_RET_USER_NOTIF,
         Action::Allow => libc::SECCOMP_RET_ALLOW,
         Action::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
+        Action::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+        Action::Trap => libc::SECCOMP_RET_TRAP,
+        Action::Log => libc::SECCOMP_RET_LOG,
     }
 }
 

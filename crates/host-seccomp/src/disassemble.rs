@@ -82,6 +82,8 @@ fn write_return(f: &mut fmt::Formatter<'_>, value: u32) -> fmt::Result {
         libc::SECCOMP_RET_ALLOW => f.write_str("ret ALLOW"),
         libc::SECCOMP_RET_USER_NOTIF => f.write_str("ret USER_NOTIF"),
         libc::SECCOMP_RET_KILL_PROCESS => f.write_str("ret KILL_PROCESS"),
+        libc::SECCOMP_RET_TRAP => f.write_str("ret TRAP"),
+        libc::SECCOMP_RET_LOG => f.write_str("ret LOG"),
         _ if value & libc::SECCOMP_RET_ACTION_FULL == libc::SECCOMP_RET_ERRNO => {
             write!(f, "ret ERRNO {}", value & libc::SECCOMP_RET_DATA)
         }

@@ -113,6 +113,8 @@ impl Verdict {
             libc::SECCOMP_RET_ALLOW if data == 0 => Self::Action(Action::Allow),
             libc::SECCOMP_RET_ERRNO => Self::Action(Action::Errno(data)),
             libc::SECCOMP_RET_KILL_PROCESS => Self::KillProcess,
+            libc::SECCOMP_RET_TRAP if data == 0 => Self::Action(Action::Trap),
+            libc::SECCOMP_RET_LOG if data == 0 => Self::Action(Action::Log),
             _ => Self::Other(value),
         }
     }

@@ -38,7 +38,7 @@ mod evaluate;
 mod insn;
 mod tree;
 
-pub use compile::{Error, compile};
+pub use compile::{Error, compile, compile_with};
 pub use disassemble::disassemble;
 pub use evaluate::{AUDIT_ARCH_X86_64, Call, Evaluation, Fault, Verdict, evaluate};
 pub use insn::SockFilter;

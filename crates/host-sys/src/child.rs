@@ -35,12 +35,13 @@ pub unsafe fn clone(flags: libc::c_int) -> SysResult<Side> {
     Ok(Side::Parent { pid, pidfd })
 }
 
-/// fork(2), with the caller's parent as the child's, too (CLONE_PARENT). The child's id, and 0 in the child.
+/// fork(2) with new namespaces `flags`, and with the caller's parent as the child's, too (CLONE_PARENT). The child's id,
+/// and 0 in the child.
 ///
 /// # Safety
 /// As [`clone`].
-pub unsafe fn clone_sibling() -> SysResult<i32> {
-    let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
+pub unsafe fn clone_sibling(flags: libc::c_int) -> SysResult<i32> {
+    let flags = libc::c_long::from(flags) | libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
     // SAFETY: without CLONE_VM the child has a copy of everything; null pointers ask for nothing.
     let ret = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
     i32::try_from(check_long(ret)?).map_err(|_| Errno::EAGAIN)
@@ -123,27 +124,7 @@ pub fn prctl(option: libc::c_int, arg: libc::c_ulong) -> SysResult<libc::c_int> 
 
 /// Empties the bounding, ambient, effective, permitted and inheritable capability sets.
 pub fn drop_capabilities() -> SysResult<()> {
-    for capability in 0..64 {
-        match prctl(libc::PR_CAPBSET_DROP, capability) {
-            Ok(_) => {}
-            Err(Errno::EINVAL) => break, // beyond the last one that this kernel knows
-            Err(error) => return Err(error),
-        }
-    }
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong)?;
-    /// struct __user_cap_header_struct.
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    let header = Header { version: 0x2008_0522, pid: 0 }; // _LINUX_CAPABILITY_VERSION_3
-    let data = [0u32; 6];
-    let header: *const Header = &header;
-    // SAFETY: version 3 reads two struct __user_cap_data_struct, six words, from the live `data`, and writes to the
-    // header only when it does not know the version.
-    let ret = unsafe { libc::syscall(libc::SYS_capset, header, data.as_ptr()) };
-    check_long(ret).map(drop)
+    crate::confine::keep_capabilities(0)
 }
 
 /// Makes the caller the leader of a process group of its own.

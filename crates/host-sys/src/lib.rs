@@ -6,6 +6,7 @@
 //! There is no lock here.
 
 pub mod child;
+pub mod confine;
 pub mod file_mode;
 pub mod image;
 pub mod memfd;

@@ -52,7 +52,7 @@ impl JoinedProcesses {
 impl NotifyPlatform {
     /// Makes a process in the container. Its filter, program and ids are as for the init's.
     pub fn join(&self, spec: SpawnSpec<'_>) -> Result<Joined, SpawnError> {
-        spawn::join(spec, self.pidfd().as_fd(), self.loader()).map(Joined)
+        spawn::join(spec, (self.init(), self.pidfd().as_fd()), self.loader()).map(Joined)
     }
 
     /// Lets a process that the kernel knows go on. `on_exit` hears of its end.

@@ -21,6 +21,7 @@ mod calls;
 pub mod doctor;
 mod joined;
 mod line;
+pub mod maker;
 mod memory;
 mod platform;
 mod proc;

@@ -20,6 +20,7 @@ use kernel_syscalls::Engine;
 use kernel_task::kernel::{ExitStatus, Uts};
 use kernel_task::{Kernel, Process};
 use platform_api::{HostTid, Platform};
+use platform_notify::maker::Maker;
 use platform_notify::{Ending, GuestIds, Instruction, Joined, NotifyPlatform, SpawnSpec};
 use runtime_control::{State, WindowSize};
 use runtime_oci::cgroup::Cgroup;
@@ -32,7 +33,7 @@ use crate::launch::{self, Sandbox};
 use crate::life::Life;
 use crate::network;
 use crate::owner::Owner;
-use crate::publish;
+use crate::publish::{self, Published};
 use crate::settings;
 use crate::stdio::Streams;
 use crate::trace::{self, TraceTo};
@@ -46,6 +47,8 @@ pub(crate) struct Making {
     /// The first size of its terminal, where that is behind a pty of the host.
     pub(crate) size: Option<WindowSize>,
     pub(crate) cgroup: Option<Cgroup>,
+    /// Who makes its processes, where this process may not.
+    pub(crate) maker: Option<Arc<Maker>>,
     pub(crate) trace: Option<TraceTo>,
 }
 
@@ -55,6 +58,7 @@ pub(crate) struct Container {
     filter: Vec<Instruction>,
     ids: GuestIds,
     cgroup: Option<Cgroup>,
+    maker: Option<Arc<Maker>>,
     platform: Arc<NotifyPlatform>,
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) engine: Engine,
@@ -64,6 +68,8 @@ pub(crate) struct Container {
     pub(crate) init: Arc<Life>,
     joined: Mutex<BTreeMap<String, Option<Arc<Life>>>>,
     started: AtomicBool,
+    /// Ports that are served from its start on.
+    published: Mutex<Option<Published>>,
 }
 
 impl Container {
@@ -85,6 +91,7 @@ impl Container {
             place: &|pid| place(making.cgroup.as_ref().filter(|_| doors.is_none()), pid),
             doors: doors.as_deref().unwrap_or_default(),
             network: network.as_ref().map(AsFd::as_fd),
+            maker: making.maker.as_deref(),
         });
         let platform = NotifyPlatform::new(made.map_err(Error::Spawn)?).map_err(Error::Platform)?;
         enter_cpu_groups(&platform, making.cgroup.as_ref());
@@ -94,19 +101,19 @@ impl Container {
         // On an error the platform goes, and the init with it: it has done nothing yet.
         let sandbox = launch::launch(&spec, &making.streams, &kernel, platform.init())?;
         let engine = Engine::new(&kernel, making.trace.map(trace::start));
-        publish::start(published, &kernel, engine.events())?;
         let (console, master) = match &making.streams {
             Streams::Own(..) => (None, None),
             _ => behind_pty(sandbox.terminal.as_ref(), making.size, &engine)?,
         };
         let init = Life::new(platform.init(), console);
         let (master, joined, started) = (Mutex::new(master), Mutex::default(), AtomicBool::new(false));
-        let cgroup = making.cgroup;
+        let (cgroup, maker) = (making.cgroup, making.maker);
         Ok(Arc::new(Self {
             spec,
             filter,
             ids,
             cgroup,
+            maker,
             platform,
             kernel,
             engine,
@@ -115,6 +122,7 @@ impl Container {
             init,
             joined,
             started,
+            published: Mutex::new(Some(published)),
         }))
     }
 
@@ -139,6 +147,9 @@ impl Container {
         }
         if self.started.swap(true, Ordering::SeqCst) {
             return Err(Error::WrongState("cannot start an already running container"));
+        }
+        if let Some(published) = self.published.lock().take() {
+            publish::start(published, &self.kernel, self.engine.events())?;
         }
         self.init.begin();
         self.platform.serve(self.engine.workers(WORKERS)).map_err(Error::Platform)
@@ -224,6 +235,7 @@ impl Container {
             },
             doors: doors.as_deref().unwrap_or_default(),
             network: None,
+            maker: self.maker.as_deref(),
         };
         self.platform.join(spec).map_err(Error::Spawn)
     }
@@ -379,7 +391,7 @@ fn status(ending: Ending) -> ExitStatus {
     }
 }
 
-fn instruction(filter: &SockFilter) -> Instruction {
+pub(crate) fn instruction(filter: &SockFilter) -> Instruction {
     Instruction { code: filter.code, jt: filter.jt, jf: filter.jf, k: filter.k }
 }
 

@@ -13,6 +13,10 @@ pub enum Error {
     Spawn(platform_notify::SpawnError),
     #[error("cannot compile the system call filter: {0}; this is a bug")]
     Filter(host_seccomp::Error),
+    #[error("cannot {what} for the supervisor: {errno}")]
+    Confinement { what: &'static str, errno: Errno },
+    #[error("cannot start the process that makes guests: {0}")]
+    Maker(Errno),
     #[error("the host refused a call of the supervisor: {0}; run `palisade doctor`")]
     Platform(Errno),
     #[error(

@@ -6,6 +6,7 @@
 //! given one, too.
 #![forbid(unsafe_code)]
 
+mod confinement;
 mod console;
 mod container;
 mod credentials;
@@ -40,14 +41,18 @@ use runtime_oci::hooks::HookKind;
 use runtime_oci::{ContainerSpec, Entry, Record, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::confinement::Sockets;
 use crate::container::{Container, Making};
 use crate::keeper::Keeper;
 use crate::stdio::{OwnTerminal, Streams};
 use crate::supervisor::{Held, Supervisor};
 
+pub use confinement::rules::{HostRule, RULES, SOCKETS};
+pub use confinement::{CAPABILITIES, Kept, NET_CAPABILITIES, REPORT_REFUSED};
 pub use error::Error;
 pub use kernel_task::kernel::ExitStatus;
 pub use platform_notify::doctor::{Check, doctor};
+pub use platform_notify::maker::{Errands, Maker};
 pub use server::supervise;
 pub use trace::TraceTo;
 
@@ -67,9 +72,28 @@ pub struct Options<'a> {
 /// What is done between a container's making and its start; a failure ends it.
 pub type OnCreated<'a> = Box<dyn FnOnce(&Record) -> Result<(), String> + 'a>;
 
+/// Whom the process that makes guests may signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Guests alone, and us.
+    Guests,
+    /// Whoever its user may: it runs hooks.
+    Host,
+}
+
+/// Starts the process that makes a container's processes, since this one may not when it runs it. `errands` are done
+/// there, with all the rights that this process has now. While there is one thread.
+pub fn start_maker(reach: Reach, errands: Errands<'_>) -> Result<Arc<Maker>, Error> {
+    if reach == Reach::Guests {
+        confinement::scope();
+    }
+    Maker::start(errands).map(Arc::new).map_err(Error::Maker)
+}
+
 /// A container's place among others.
 pub struct Control<'a> {
     pub listener: UnixListener,
+    pub maker: Arc<Maker>,
     pub entry: Entry,
     pub record: Record,
     /// Called with the record when the container is made, before its program runs: hooks.
@@ -92,8 +116,14 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
         (true, false) => OwnTerminal::All,
     };
     let Options { trace, cgroup, descriptors, control } = options;
-    let making = Making { streams: Streams::Own(terminal, descriptors), size: None, cgroup, trace };
+    let maker = control.as_ref().map(|control| Arc::clone(&control.maker));
+    if maker.is_none() {
+        confinement::scope();
+    }
+    let making = Making { streams: Streams::Own(terminal, descriptors), size: None, cgroup, maker, trace };
     let container = Container::create(spec.clone(), making)?;
+    // Before there are other threads, and before a guest's first instruction.
+    confinement::confine(Sockets::of(spec))?;
     let (kernel, events) = (&container.kernel, container.engine.events());
     let relay = container.sandbox.terminal.clone();
     let relay = relay.map(|pty| terminal::Relay::start(pty, Arc::clone(events))).transpose()?;
@@ -131,9 +161,9 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
 impl Control<'_> {
     /// Makes a container known, and says that it is about to run.
     fn take(self, container: &Arc<Container>) -> Result<(Arc<Supervisor>, Arc<Keeper>), Error> {
-        let Self { listener, entry, mut record, created } = self;
+        let Self { listener, maker, entry, mut record, created } = self;
         let keeper = Arc::new(Keeper::new(entry, record.clone())?);
-        let supervisor = Supervisor::new(false);
+        let supervisor = Supervisor::new(false, Sockets::of(container.spec()), maker);
         let held = Held { container: Arc::clone(container), keeper: Some(Arc::clone(&keeper)) };
         supervisor.adopt(&record.id, Arc::new(held))?;
         record.init = runtime_oci::ProcessId::of(container.init.pid);

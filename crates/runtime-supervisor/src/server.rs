@@ -1,6 +1,6 @@
 //! The control socket's side of the supervisor, and `palisade supervise`.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use platform_notify::maker::Maker;
 use runtime_control::{Reply, Request, frame};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_peercred;
 
+use crate::confinement::Sockets;
 use crate::error::Error;
-use crate::jobs;
 use crate::supervisor::{Answer, Supervisor};
+use crate::{confinement, jobs};
 
 /// Stack of a connection's thread, which may build what a process needs.
 const STACK: usize = 512 * 1024;
@@ -23,23 +25,78 @@ const FIRST_CLIENT: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 /// When no descriptor or thread is left for a connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A request with its descriptors.
+type Message = (Request, Vec<OwnedFd>);
+
 /// Answers whoever connects; a thread for each.
 pub(crate) fn serve(listener: &UnixListener, supervisor: &Arc<Supervisor>) {
     loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
+        match listener.accept() {
+            Ok((stream, _)) => attend(stream, None, supervisor),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 thread::sleep(PAUSE);
-                continue;
             }
-        };
-        let answering = Arc::clone(supervisor);
-        let body = move || converse(&stream, &answering);
-        let started = thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(body);
-        if let Err(error) = started {
-            tracing::warn!(%error, "cannot start a thread for a connection");
         }
+    }
+}
+
+/// Starts the thread of a connection, whose first request may have been received.
+fn attend(stream: UnixStream, first: Option<Message>, supervisor: &Arc<Supervisor>) {
+    let answering = Arc::clone(supervisor);
+    let body = move || converse(&stream, first, &answering);
+    let started = thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(body);
+    if let Err(error) = started {
+        tracing::warn!(%error, "cannot start a thread for a connection");
+    }
+}
+
+/// Connections, of which one has sent the first request.
+struct First {
+    streams: Vec<UnixStream>,
+    /// The index of that one, and the request.
+    request: Option<(usize, Message)>,
+}
+
+/// Waits for the first request, not longer than `limit`, without a thread: it says what the process has to be able to do.
+fn first_request(listener: &UnixListener, limit: Option<&Timespec>) -> Result<First, Error> {
+    let mut streams: Vec<UnixStream> = Vec::new();
+    loop {
+        let mut watched = vec![PollFd::new(listener, PollFlags::IN)];
+        watched.extend(streams.iter().map(|stream| PollFd::new(stream, PollFlags::IN)));
+        match poll(&mut watched, limit) {
+            Ok(0) => return Err(Error::Control(std::io::ErrorKind::TimedOut.into())),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::Control(error.into())),
+        }
+        let ready: Vec<bool> = watched.iter().map(|it| !it.revents().is_empty()).collect();
+        drop(watched);
+        if let Some(at) = ready.iter().skip(1).position(|&ready| ready)
+            && let Some(stream) = streams.get(at)
+        {
+            let message = if is_trusted(stream) { frame::receive(stream).ok().flatten() } else { None };
+            match message {
+                Some(message) => return Ok(First { streams, request: Some((at, message)) }),
+                // Whoever wanted the container is dead.
+                None if limit.is_some() => {
+                    return Err(Error::Control(std::io::ErrorKind::UnexpectedEof.into()));
+                }
+                None => drop(streams.swap_remove(at)),
+            }
+        } else if ready.first() == Some(&true) {
+            match listener.accept() {
+                Ok((stream, _)) => streams.push(stream),
+                Err(error) => return Err(Error::Control(error)),
+            }
+        }
+    }
+}
+
+/// Which sockets a sandbox needs whose first request this is.
+fn sockets(first: &First) -> Sockets {
+    match &first.request {
+        Some((_, (Request::Create(create), _))) => Sockets::of(&create.spec),
+        _ => Sockets::None,
     }
 }
 
@@ -49,12 +106,14 @@ fn is_trusted(stream: &UnixStream) -> bool {
     socket_peercred(stream).is_ok_and(|peer| peer.uid.is_root() || peer.uid == own)
 }
 
-fn converse(stream: &UnixStream, supervisor: &Arc<Supervisor>) {
+fn converse(stream: &UnixStream, mut first: Option<Message>, supervisor: &Arc<Supervisor>) {
     if !is_trusted(stream) {
         return;
     }
     loop {
-        let (request, fds) = match frame::receive::<Request>(stream) {
+        let received =
+            first.take().map_or_else(|| frame::receive::<Request>(stream), |first| Ok(Some(first)));
+        let (request, fds) = match received {
             Ok(Some(message)) => message,
             Ok(None) => break,
             Err(error) => {
@@ -74,7 +133,7 @@ fn converse(stream: &UnixStream, supervisor: &Arc<Supervisor>) {
         drop(busy);
         if is_last {
             supervisor.wait_idle();
-            std::process::exit(0);
+            supervisor.exit(0);
         }
         if sent.is_err() {
             break;
@@ -82,7 +141,7 @@ fn converse(stream: &UnixStream, supervisor: &Arc<Supervisor>) {
     }
     // Whoever wanted the container was refused, or is dead.
     if supervisor.is_single() && supervisor.is_empty() {
-        std::process::exit(i32::from(crate::FAILED));
+        supervisor.exit(i32::from(crate::FAILED));
     }
 }
 
@@ -98,8 +157,13 @@ pub fn supervise(dir: &Path, single: bool) -> Result<(), Error> {
     rustix::stdio::dup2_stdin(&null).map_err(|errno| failed(errno.into()))?;
     runtime_control::note_supervisor(dir).map_err(failed)?;
     crate::prepare_process()?;
+    confinement::scope();
+    let maker = Maker::start(Box::new(|_| Vec::new())).map_err(Error::Maker)?;
     let signals = jobs::block_signals()?;
-    let supervisor = Supervisor::new(single);
+    let first = first_request(&listener, single.then_some(&FIRST_CLIENT))?;
+    let sockets = sockets(&first);
+    confinement::confine(sockets)?;
+    let supervisor = Supervisor::new(single, sockets, Arc::new(maker));
     if single {
         let queue = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).map_err(jobs::platform_error)?;
         let forwarding = Arc::clone(&supervisor);
@@ -108,10 +172,11 @@ pub fn supervise(dir: &Path, single: bool) -> Result<(), Error> {
                 info.iter().for_each(|info| forwarding.forward(info.ssi_signo.cast_signed()));
             }
         })?;
-        let mut ready = [PollFd::new(&listener, PollFlags::IN)];
-        if poll(&mut ready, Some(&FIRST_CLIENT)) == Ok(0) {
-            return Err(Error::Control(std::io::ErrorKind::TimedOut.into()));
-        }
+    }
+    let First { streams, mut request } = first;
+    for (at, stream) in streams.into_iter().enumerate() {
+        let message = request.take_if(|(whose, _)| *whose == at).map(|(_, message)| message);
+        attend(stream, message, &supervisor);
     }
     serve(&listener, &supervisor);
     Ok(())

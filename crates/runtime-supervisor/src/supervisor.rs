@@ -11,9 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use kernel_base::sync::Mutex;
+use platform_notify::maker::Maker;
 use runtime_control::{Container as Listed, Create, Exec, Reply, Request, Started, Streams as Wanted, frame};
 use runtime_oci::{ContainerSpec, Status, Store};
 
+use crate::confinement::Sockets;
 use crate::container::{Container, Making};
 use crate::error::Error;
 use crate::keeper::Keeper;
@@ -40,6 +42,9 @@ pub(crate) struct Supervisor {
     containers: Mutex<BTreeMap<String, Option<Arc<Held>>>>,
     /// The process ends with its first container, and with its status.
     single: bool,
+    /// What this process kept the right to make.
+    sockets: Sockets,
+    maker: Arc<Maker>,
     /// Requests that are being answered.
     busy: StdMutex<usize>,
     idle: Condvar,
@@ -64,8 +69,15 @@ impl Drop for Busy<'_> {
 }
 
 impl Supervisor {
-    pub(crate) fn new(single: bool) -> Arc<Self> {
-        Arc::new(Self { containers: Mutex::default(), single, busy: StdMutex::new(0), idle: Condvar::new() })
+    pub(crate) fn new(single: bool, sockets: Sockets, maker: Arc<Maker>) -> Arc<Self> {
+        let (containers, busy) = (Mutex::default(), StdMutex::new(0));
+        Arc::new(Self { containers, single, sockets, maker, busy, idle: Condvar::new() })
+    }
+
+    /// Ends the process, after the one that makes guests.
+    pub(crate) fn exit(&self, status: i32) -> ! {
+        self.maker.end();
+        std::process::exit(status)
     }
 
     pub(crate) fn enter(&self) -> Busy<'_> {
@@ -165,6 +177,9 @@ impl Supervisor {
 
     fn create(self: &Arc<Self>, create: Create, fds: Vec<OwnedFd>) -> Result<Arc<Held>, Error> {
         let id = create.id.clone();
+        if self.sockets == Sockets::None && Sockets::of(&create.spec) != Sockets::None {
+            return Err(Error::WrongState("the sandbox was made for containers without the host's network"));
+        }
         {
             let mut containers = self.containers.lock();
             if containers.contains_key(&id) {
@@ -227,7 +242,7 @@ impl Supervisor {
     ) {
         let id = create.id.clone();
         self.join_pod(&mut create.spec);
-        let made = make(create, fds).and_then(|held| {
+        let made = make(create, fds, &self.maker).and_then(|held| {
             self.adopt(&id, Arc::clone(&held))?;
             Ok(held)
         });
@@ -242,7 +257,7 @@ impl Supervisor {
         }
         if self.single {
             self.wait_idle();
-            std::process::exit(status.map_or(i32::from(crate::FAILED), |status| shell_status(status).into()));
+            self.exit(status.map_or(i32::from(crate::FAILED), |status| shell_status(status).into()));
         }
     }
 
@@ -321,12 +336,13 @@ fn end(container: &Container) -> Result<(), Error> {
 }
 
 /// Makes a container for a client.
-fn make(create: Create, fds: Vec<OwnedFd>) -> Result<Arc<Held>, Error> {
+fn make(create: Create, fds: Vec<OwnedFd>, maker: &Arc<Maker>) -> Result<Arc<Held>, Error> {
     let (streams, size) = streams(create.streams, fds);
     let trace = create.strace.map(|path| {
         std::fs::File::create(&path).map(TraceTo::File).map_err(|error| Error::Trace(path, error))
     });
-    let making = Making { streams, size, cgroup: create.cgroup, trace: trace.transpose()? };
+    let maker = Some(Arc::clone(maker));
+    let making = Making { streams, size, cgroup: create.cgroup, maker, trace: trace.transpose()? };
     let keeper = match &create.state_dir {
         Some(root) => {
             let entry = Store::new(root.clone()).open(&create.id).map_err(Error::State)?;

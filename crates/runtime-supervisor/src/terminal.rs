@@ -20,7 +20,7 @@ use nix::sys::signal::{SigSet, Signal};
 use platform_api::KernelEvents;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::process::{getpgrp, kill_process_group};
+use rustix::process::{getpgrp, kill_current_process_group};
 use rustix::stdio;
 use rustix::termios::{
     OptionalActions, OutputModes, SpecialCodeIndex as Code, Termios, isatty, tcgetattr, tcgetpgrp,
@@ -160,7 +160,7 @@ impl Relay {
             self.demand.bell.wait();
             while !is_foreground() {
                 // As the host does with a background process that reads.
-                let _ = kill_process_group(getpgrp(), rustix::process::Signal::TTIN);
+                let _ = kill_current_process_group(rustix::process::Signal::TTIN);
                 thread::sleep(FOREGROUND_POLL);
             }
             self.take();

@@ -45,7 +45,16 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     }
     let palisade = repo::target_dir().join("release/palisade");
     let palisade = palisade.to_str().context("the path of the target folder is not UTF-8")?;
-    repo::run_with(&cargo, &integration, &[("PALISADE", palisade)]).and(units)
+    let refused = repo::target_dir().join("refused-host-calls");
+    let _ = std::fs::remove_file(&refused);
+    let report = refused.to_str().context("the path of the target folder is not UTF-8")?;
+    let tested =
+        repo::run_with(&cargo, &integration, &[("PALISADE", palisade), ("PALISADE_REFUSED", report)]);
+    let lines = std::fs::read_to_string(&refused).unwrap_or_default();
+    if !lines.is_empty() {
+        bail!("a supervisor made a host call that it has no rule for:\n{lines}");
+    }
+    tested.and(units)
 }
 
 fn missing() -> Vec<&'static str> {

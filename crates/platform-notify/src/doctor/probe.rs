@@ -29,6 +29,7 @@ pub(super) fn checks() -> Vec<Check> {
         place: &crate::stay,
         doors: &[],
         network: None,
+        maker: None,
     };
     let made = spawn(spec);
     let check = |ok, detail| {

@@ -13,7 +13,7 @@ use super::error::Step;
 use super::{FAILED, GO, GuestIds, MADE, READY};
 
 /// Everything that the child gets its own of.
-pub(super) const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
+pub(crate) const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWIPC
@@ -29,21 +29,21 @@ const LOADER_FD: i32 = 2;
 const SCRATCH: i32 = 3;
 
 /// What the parent has prepared.
-pub(super) struct Plan<'a> {
-    pub(super) filter: &'a [Instruction],
-    pub(super) argv: Strings,
-    pub(super) envp: Strings,
-    pub(super) loader: i32,
-    pub(super) socket: i32,
-    /// The parent's end, which the child has a copy of.
-    pub(super) parent_socket: i32,
+pub(crate) struct Plan<'a> {
+    pub(crate) filter: &'a [Instruction],
+    pub(crate) argv: Strings,
+    pub(crate) envp: Strings,
+    pub(crate) loader: i32,
+    pub(crate) socket: i32,
+    /// The parent's end, where the child has a copy of it.
+    pub(crate) parent_socket: Option<i32>,
     /// A pidfd of the init whose container is joined; `None`: an init is made.
-    pub(super) target: Option<i32>,
+    pub(crate) target: Option<i32>,
     /// Whether the supervisor is root.
-    pub(super) privileged: bool,
-    pub(super) ids: GuestIds,
+    pub(crate) privileged: bool,
+    pub(crate) ids: GuestIds,
     /// Cgroups to enter.
-    pub(super) doors: &'a [OwnedFd],
+    pub(crate) doors: &'a [OwnedFd],
 }
 
 /// A step that failed.
@@ -54,13 +54,13 @@ fn at<T>(step: Step, result: SysResult<T>) -> Tried<T> {
 }
 
 /// Becomes the guest, or reports why not.
-pub(super) fn run(plan: &Plan<'_>) -> ! {
+pub(crate) fn run(plan: &Plan<'_>) -> ! {
     let Err((step, errno)) = become_guest(plan);
     fail(plan, step, errno)
 }
 
 /// Makes the process that joins a container.
-pub(super) fn run_helper(plan: &Plan<'_>) -> ! {
+pub(crate) fn run_helper(plan: &Plan<'_>) -> ! {
     match enter(plan) {
         Ok(()) => child::exit(0),
         Err((step, errno)) => fail(plan, step, errno),
@@ -71,7 +71,7 @@ fn enter(plan: &Plan<'_>) -> Tried<()> {
     let target = plan.target.ok_or((Step::Join, Errno::EBADF))?;
     at(Step::Join, child::enter_namespaces(target, NAMESPACES))?;
     // SAFETY: the child runs child::run only, which neither allocates, locks nor unwinds, and never returns.
-    match at(Step::Clone, unsafe { child::clone_sibling() })? {
+    match at(Step::Clone, unsafe { child::clone_sibling(0) })? {
         0 => run(plan),
         pid => {
             let [a, b, c, d] = pid.to_le_bytes();
@@ -93,8 +93,9 @@ fn fail(plan: &Plan<'_>, step: Step, errno: Errno) -> ! {
 /// Never succeeds: success is an exec.
 fn become_guest(plan: &Plan<'_>) -> Tried<std::convert::Infallible> {
     // Without our copy of its end, the parent's death is the end of the stream.
-    let closing = u32::try_from(plan.parent_socket).unwrap_or(u32::MAX);
-    at(Step::Descriptors, child::close_fds(closing, closing))?;
+    if let Some(closing) = plan.parent_socket.and_then(|number| u32::try_from(number).ok()) {
+        at(Step::Descriptors, child::close_fds(closing, closing))?;
+    }
     match at(Step::Socket, child::receive(plan.socket, true))? {
         Some(GO) => {}
         _ => child::exit(126), // the parent is gone

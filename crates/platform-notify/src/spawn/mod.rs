@@ -16,7 +16,7 @@
 //! namespace that a process enters, and because a process of several threads may not enter a user namespace. The
 //! helper says who it made ([`MADE`] and the id), as our child (CLONE_PARENT), and is gone; the rest is the same.
 
-mod child;
+pub(crate) mod child;
 mod error;
 
 use std::ffi::CString;
@@ -33,6 +33,8 @@ use host_sys::pidfd::{self, Ending};
 use host_sys::seccomp::{self, Instruction};
 use platform_api::HostTid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::maker::Maker;
 
 pub use error::{SpawnError, Step};
 
@@ -81,6 +83,8 @@ pub struct SpawnSpec<'a> {
     /// The network namespace of the host that it is to be in; a new, empty one without. It gives guests nothing, who
     /// have no sockets of the host: it is where the host looks for the container's network.
     pub network: Option<BorrowedFd<'a>>,
+    /// Who makes it, where this process may not.
+    pub maker: Option<&'a Maker>,
 }
 
 /// For [`SpawnSpec::place`]: stays where the supervisor is.
@@ -153,6 +157,14 @@ pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
     let at = |step: Step| move |errno: Errno| SpawnError { step, errno };
     let loader = memfd::sealed("palisade-loader", spec.program).map_err(at(Step::LoaderFile))?;
     let (ours, theirs) = UnixStream::pair().map_err(|e| from_io(Step::Socket, &e))?;
+    if let Some(maker) = spec.maker {
+        let init = maker.make(&spec, None, theirs.as_fd(), loader.as_fd())?;
+        drop(theirs);
+        // It is our child, so its id is its own until we reap it.
+        let pidfd = pidfd::open_process(init).map_err(at(Step::Clone))?;
+        let made = set_up(init, &pidfd, ours, spec.place);
+        return contain(init, pidfd, loader, made);
+    }
     let (place, spec_network) = (spec.place, spec.network);
     let plan = plan(spec, &ours, &theirs, loader.as_fd(), None);
     let away = spec_network.map(Away::enter).transpose().map_err(at(Step::Network))?;
@@ -164,17 +176,17 @@ pub fn spawn(spec: SpawnSpec<'_>) -> Result<Container, SpawnError> {
         Side::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop((theirs, away));
-    let made = write_id_maps(init, &plan).and_then(|()| set_up(init, &pidfd, ours, &plan, place));
+    let made = write_id_maps(init, &plan).and_then(|()| set_up(init, &pidfd, ours, place));
     contain(init, pidfd, loader, made)
 }
 
 /// This thread in another network namespace, until it is dropped.
-struct Away {
+pub(crate) struct Away {
     home: fs::File,
 }
 
 impl Away {
-    fn enter(network: BorrowedFd<'_>) -> SysResult<Self> {
+    pub(crate) fn enter(network: BorrowedFd<'_>) -> SysResult<Self> {
         let home = fs::File::open("/proc/thread-self/ns/net");
         let home = home.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
         move_to(network)?;
@@ -195,22 +207,30 @@ fn move_to(network: BorrowedFd<'_>) -> SysResult<()> {
     moved.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }
 
-/// Makes a process in the container whose init stands behind `target`; with the loader's file of the container.
+/// Makes a process in the container of the init `target`; with the loader's file of the container.
 pub(crate) fn join(
     spec: SpawnSpec<'_>,
-    target: BorrowedFd<'_>,
+    target: (HostTid, BorrowedFd<'_>),
     loader: BorrowedFd<'_>,
 ) -> Result<Container, SpawnError> {
     let at = |step: Step| move |errno: Errno| SpawnError { step, errno };
     let loader = loader.try_clone_to_owned().map_err(|e| from_io(Step::LoaderFile, &e))?;
     let (mut ours, theirs) = UnixStream::pair().map_err(|e| from_io(Step::Socket, &e))?;
     let place = spec.place;
-    let plan = plan(spec, &ours, &theirs, loader.as_fd(), Some(target));
-    // SAFETY: the child runs child::run_helper only, which neither allocates, locks nor unwinds, and never returns.
-    let side = unsafe { host_sys::child::clone(0) }.map_err(at(Step::Clone))?;
-    let helper = match side {
-        Side::Child => child::run_helper(&plan),
-        Side::Parent { pidfd, .. } => pidfd,
+    let helper = match spec.maker {
+        Some(maker) => {
+            let pid = maker.make(&spec, Some(target.0), theirs.as_fd(), loader.as_fd())?;
+            pidfd::open_process(pid).map_err(at(Step::Join))?
+        }
+        None => {
+            let plan = plan(spec, &ours, &theirs, loader.as_fd(), Some(target.1));
+            // SAFETY: the child runs child::run_helper only, which neither allocates, locks nor unwinds, and never
+            // returns.
+            match unsafe { host_sys::child::clone(0) }.map_err(at(Step::Clone))? {
+                Side::Child => child::run_helper(&plan),
+                Side::Parent { pidfd, .. } => pidfd,
+            }
+        }
     };
     drop(theirs);
     let pid = read_made(&mut ours);
@@ -218,7 +238,7 @@ pub(crate) fn join(
     let pid = pid?;
     // It is our child, so its id is its own until we reap it.
     let pidfd = pidfd::open_process(pid).map_err(at(Step::Join))?;
-    let made = set_up(pid, &pidfd, ours, &plan, place);
+    let made = set_up(pid, &pidfd, ours, place);
     contain(pid, pidfd, loader, made)
 }
 
@@ -236,7 +256,7 @@ fn plan<'a>(
         envp: Strings::new(spec.envp),
         loader: host_sys::child::number(loader),
         socket: host_sys::child::number(theirs.as_fd()),
-        parent_socket: host_sys::child::number(ours.as_fd()),
+        parent_socket: Some(host_sys::child::number(ours.as_fd())),
         target: target.map(host_sys::child::number),
         privileged: rustix::process::geteuid().is_root(),
         ids: spec.ids,
@@ -268,11 +288,10 @@ fn set_up(
     init: HostTid,
     pidfd: &OwnedFd,
     mut socket: UnixStream,
-    plan: &child::Plan<'_>,
     place: &dyn Fn(HostTid) -> SysResult<()>,
 ) -> Result<OwnedFd, SpawnError> {
     place(init).map_err(|errno| SpawnError { step: Step::Place, errno })?;
-    if plan.privileged {
+    if rustix::process::geteuid().is_root() {
         raise_file_limit(init);
     }
     socket.write_all(&[GO]).map_err(|e| from_io(Step::Socket, &e))?;
@@ -285,7 +304,7 @@ fn set_up(
 
 /// One id on each side. setgroups has to be denied before an unprivileged process may write gid_map
 /// (user_namespaces(7)).
-fn write_id_maps(init: HostTid, plan: &child::Plan<'_>) -> Result<(), SpawnError> {
+pub(crate) fn write_id_maps(init: HostTid, plan: &child::Plan<'_>) -> Result<(), SpawnError> {
     let write = |file: &str, text: String| {
         fs::write(format!("/proc/{init}/{file}"), text).map_err(|e| from_io(Step::IdMaps, &e))
     };

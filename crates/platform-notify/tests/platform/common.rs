@@ -71,6 +71,7 @@ pub(crate) fn container_with(scenario: &str, filter: &[Instruction]) -> Containe
         place: &platform_notify::stay,
         doors: &[],
         network: None,
+        maker: None,
     };
     spawn(spec).expect("a container can be made")
 }

@@ -98,8 +98,11 @@ pub(super) fn existing_dir(path: &Path, what: &str) -> Result<PathBuf> {
 }
 
 fn environment(extra: &[OsString]) -> Result<Vec<Vec<u8>>> {
-    let mut env: Vec<Vec<u8>> =
-        std::env::vars_os().map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat()).collect();
+    let own = |(key, _): &(OsString, OsString)| key != runtime_supervisor::REPORT_REFUSED;
+    let mut env: Vec<Vec<u8>> = std::env::vars_os()
+        .filter(own)
+        .map(|(key, value)| [key.as_bytes(), b"=", value.as_bytes()].concat())
+        .collect();
     for pair in extra {
         let pair = pair.as_bytes();
         let Some(at) = pair.iter().position(|&b| b == b'=').filter(|&at| at > 0) else {

@@ -3,7 +3,8 @@ x=1; (x=2; cd /; echo "inside $x $PWD"); echo "outside $x $PWD"
 echo "$(echo a; (echo b; echo c))"
 diff <(seq 1 5) <(seq 1 6); echo "diff: $?"
 paste <(printf '1\n2\n') <(printf 'a\nb\n')
-seq 1 3 > >(sed 's/^/to a substitution: /'); wait $!; sleep 0.2
+seq 1 3 > >(sed 's/^/to a substitution: /' >part; mv part told)
+until [ -e told ]; do sleep 0.01; done; cat told; rm told
 coproc cat; echo ping >&"${COPROC[1]}"; read -r answer <&"${COPROC[0]}"; echo "coproc: $answer"
 exec {COPROC[1]}>&-; wait $COPROC_PID; echo "coproc ends: $?"
 for i in $(seq 1 20); do (exit $i) & pids[$i]=$!; done

@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Features,
     /// List the system calls and what becomes of each
     Syscalls(SyscallsArgs),
+    /// List what of the host kernel guests and the supervisor can reach
+    Surface(SurfaceArgs),
     /// Check whether this host has what is needed
     Doctor,
     /// Serve containers over a control socket
@@ -348,6 +350,16 @@ pub(crate) struct SyscallsArgs {
     /// Only calls with this disposition
     #[arg(long, value_enum)]
     pub(crate) disposition: Option<DispositionArg>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SurfaceArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+    /// That of --strict
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -26,6 +26,7 @@ mod settings;
 mod start_hooks;
 mod stdio;
 mod supervisor;
+mod surface;
 mod terminal;
 mod trace;
 mod tuning;
@@ -54,6 +55,7 @@ pub use kernel_task::kernel::ExitStatus;
 pub use platform_notify::doctor::{Check, doctor};
 pub use platform_notify::maker::{Errands, Maker};
 pub use server::supervise;
+pub use surface::{Surface, surface};
 pub use trace::TraceTo;
 
 /// How a container is run.

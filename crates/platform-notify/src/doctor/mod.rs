@@ -3,9 +3,12 @@
 //! What can be asked is asked; everything else is tried on a container that is made for it (`probe`) and that
 //! never runs more than the loader's first call.
 
+mod installed;
 mod probe;
 
 use std::fs;
+
+pub use installed::installed_filter;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! the second the loader's.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use abi_linux::{Errno, SysResult};
 use host_sys::ptrace;
@@ -49,7 +49,11 @@ pub(super) fn checks() -> Vec<Check> {
 
 /// The next call, if one comes.
 fn next(platform: &NotifyPlatform) -> SysResult<Notification> {
-    let listener = platform.lines().first().listener();
+    next_call(platform.lines().first().listener())
+}
+
+/// As [`next`], of a listener.
+pub(super) fn next_call(listener: BorrowedFd<'_>) -> SysResult<Notification> {
     let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
     let mut fds = [PollFd::new(&listener, PollFlags::IN)];
     poll(&mut fds, Some(&limit)).map_err(crate::errno)?;

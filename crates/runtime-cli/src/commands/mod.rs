@@ -19,6 +19,7 @@ pub(crate) mod spec;
 mod start;
 mod state;
 mod supervise;
+mod surface;
 mod syscalls;
 mod terminal;
 pub(crate) mod update;
@@ -35,7 +36,11 @@ pub(crate) const FAILED: u8 = 125;
 /// The exit status of a command that failed. Those that runc has, too, end as runc's: engines know them so.
 pub(crate) fn status_of_failure(command: &Command) -> u8 {
     match command {
-        Command::Do(_) | Command::Syscalls(_) | Command::Doctor | Command::Supervise(_) => FAILED,
+        Command::Do(_)
+        | Command::Syscalls(_)
+        | Command::Surface(_)
+        | Command::Doctor
+        | Command::Supervise(_) => FAILED,
         Command::Exec(_) | Command::Await(_) => 255,
         _ => 1,
     }
@@ -61,6 +66,7 @@ pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
         Command::Spec(args) => spec::spec(&args, global),
         Command::Features => features::features(),
         Command::Syscalls(args) => syscalls::list(&args),
+        Command::Surface(args) => surface::list(&args),
         Command::Doctor => doctor::report(),
         Command::Supervise(args) => supervise::supervise(&args),
         Command::Await(args) => supervise::wait(&args),

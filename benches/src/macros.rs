@@ -51,12 +51,12 @@ const WORKLOADS: &[Workload] = &[
 ];
 
 /// A Debian root with /bench, whose changes go to a layer that is thrown away after each run.
-struct Layers {
+pub(crate) struct Layers {
     dir: TempDir,
 }
 
 impl Layers {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let layers = Self { dir: tempfile::Builder::new().prefix("palisade-bench-").tempdir_in("/var/tmp")? };
         for name in ["data", "upper", "work", "root"] {
             fs::create_dir(layers.dir.path().join(name))?;
@@ -100,8 +100,15 @@ impl Layers {
         }
     }
 
-    /// Seconds of one run; `None` when it failed.
-    fn run(&self, debian: &Path, runtime: Runtime, script: &str) -> Option<f64> {
+    /// The command of one run, on an empty layer of changes; it needs the bundle while it runs. `None` for a runtime
+    /// that takes no bundles.
+    pub(crate) fn command(
+        &self,
+        debian: &Path,
+        runtime: Runtime,
+        script: &str,
+        annotations: &Value,
+    ) -> Option<(Command, Bundle)> {
         self.clear();
         let lower = format!("{}/data:{}", self.dir.path().display(), debian.display());
         let options = self.options(&lower, "upper");
@@ -109,8 +116,9 @@ impl Layers {
         let bundle = Bundle::new(&self.root(), &argv).with(|config| {
             config["root"]["readonly"] = json!(false);
             config["process"]["rlimits"] = json!([]);
+            config["annotations"] = annotations.clone();
         });
-        let mut command = match runtime.run_bundle(bundle.path()) {
+        let command = match runtime.run_bundle(bundle.path()) {
             Some(runtime) => {
                 let argv = std::iter::once(runtime.get_program()).chain(runtime.get_args());
                 let argv: Vec<&str> = argv.filter_map(|argument| argument.to_str()).collect();
@@ -122,6 +130,12 @@ impl Layers {
             }
             None => return None,
         };
+        Some((command, bundle))
+    }
+
+    /// Seconds of one run; `None` when it failed.
+    fn run(&self, debian: &Path, runtime: Runtime, script: &str) -> Option<f64> {
+        let (mut command, _bundle) = self.command(debian, runtime, script, &json!({}))?;
         let start = Instant::now();
         let output = command.output().ok()?;
         let seconds = start.elapsed().as_secs_f64();

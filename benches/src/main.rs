@@ -2,7 +2,7 @@
 //!
 //! `palisade-bench micro [--json FILE] [--rounds N]` measures single operations with the program `probe`;
 //! `palisade-bench life` measures starts and idle memory (`micro` does so as well); `palisade-bench macro` measures whole
-//! workloads. It reports and judges nothing: a
+//! workloads, `palisade-bench net` servers and their clients. It reports and judges nothing: a
 //! machine's figures mean something only beside each other, so the runtimes take turns (A B A B), and each
 //! ratio stands beside the goal that the project has set itself.
 
@@ -10,6 +10,7 @@ mod goals;
 mod host;
 mod macros;
 mod micro;
+mod net;
 mod runtimes;
 mod startup;
 mod table;
@@ -25,7 +26,7 @@ struct Options {
     rounds: usize,
 }
 
-const USAGE: &str = "usage: palisade-bench micro|life|macro [--rounds N] [--json FILE]";
+const USAGE: &str = "usage: palisade-bench micro|life|macro|net [--rounds N] [--json FILE]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Some("micro") => micro::run,
         Some("life") => |options| startup::run(options.rounds).into(),
         Some("macro") => macros::run,
+        Some("net") => net::run,
         _ => return usage(),
     };
     if let Some(status) = host::reenter_without_unified_cgroups() {

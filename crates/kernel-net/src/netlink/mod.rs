@@ -27,6 +27,10 @@ use message::{ACK, DONE, DUMP, ERROR, LEAST_TYPE, MULTI, REQUEST, Request, Write
 /// AF_NETLINK.
 pub const AF_NETLINK: u16 = 16;
 const NETLINK_ROUTE: i32 = 0;
+/// The lists of sockets that ss(8) asks for; without its modules the kernel knows no family there, and /proc/net has them.
+const NETLINK_SOCK_DIAG: i32 = 4;
+/// Of a user namespace that is not the host's, the kernel takes no audit messages (audit_netlink_ok).
+const NETLINK_AUDIT: i32 = 9;
 /// Events of devices, of which there are none.
 const NETLINK_KOBJECT_UEVENT: i32 = 15;
 /// Most protocols (MAX_LINKS).
@@ -66,8 +70,9 @@ impl Family for NetlinkFamily {
         if !matches!(kind, SocketKind::Raw | SocketKind::Datagram) {
             return Err(Errno::ESOCKTNOSUPPORT);
         }
-        if !matches!(protocol, NETLINK_ROUTE | NETLINK_KOBJECT_UEVENT) || !(0..MAX_LINKS).contains(&protocol)
-        {
+        let is_known =
+            matches!(protocol, NETLINK_ROUTE | NETLINK_SOCK_DIAG | NETLINK_AUDIT | NETLINK_KOBJECT_UEVENT);
+        if !is_known || !(0..MAX_LINKS).contains(&protocol) {
             return Err(Errno::EPROTONOSUPPORT);
         }
         Ok(Arc::new(NetlinkSocket {
@@ -155,6 +160,8 @@ impl NetlinkSocket {
         let result = match self.protocol {
             _ if request.flags & REQUEST == 0 => return,
             _ if request.kind < LEAST_TYPE => Ok(Vec::new()),
+            NETLINK_SOCK_DIAG => Err(Errno::ENOENT),
+            NETLINK_AUDIT => Err(Errno::ECONNREFUSED),
             _ if !route::is_question(request) => Err(Errno::EPERM),
             _ => self.stack.route(request, port),
         };
@@ -279,7 +286,7 @@ impl Socket for NetlinkSocket {
         self.autobind(who, &mut state);
         let port = state.port;
         drop(state);
-        if to.0 != 0 || self.protocol != NETLINK_ROUTE {
+        if to.0 != 0 || self.protocol == NETLINK_KOBJECT_UEVENT {
             return Err(Errno::ECONNREFUSED);
         }
         let mut rest = message.bytes;

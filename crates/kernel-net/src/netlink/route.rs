@@ -17,7 +17,8 @@ const GETLINK: u16 = NEWLINK + GET;
 const GETADDR: u16 = NEWADDR + GET;
 const GETROUTE: u16 = NEWROUTE + GET;
 const GETNEIGH: u16 = 30;
-const GETRULE: u16 = 34;
+const NEWRULE: u16 = 32;
+const GETRULE: u16 = NEWRULE + GET;
 const GETQDISC: u16 = 38;
 const GETNEIGHTBL: u16 = 66;
 const GETNEXTHOP: u16 = 106;
@@ -59,7 +60,8 @@ pub(crate) fn answer(request: &Request<'_>, port: u32) -> Result<Vec<Vec<u8>>, E
         (GETADDR, true) => Ok(addresses(request, port, family)),
         (GETROUTE, true) => Ok(routes(request, port, family)),
         (GETROUTE, false) => one_route(request, port, family),
-        (GETNEIGH | GETRULE | GETQDISC | GETNEIGHTBL | GETNEXTHOP, true) => Ok(Vec::new()),
+        (GETRULE, true) => Ok(rules(request, port, family)),
+        (GETNEIGH | GETQDISC | GETNEIGHTBL | GETNEXTHOP, true) => Ok(Vec::new()),
         (GETNEIGH, false) => Err(Errno::ENOENT),
         _ => Err(Errno::EOPNOTSUPP),
     }
@@ -134,6 +136,30 @@ fn addresses(request: &Request<'_>, port: u32, family: u16) -> Vec<Vec<u8>> {
         found.push(v6.put_word(8, PERMANENT.into()).finish());
     }
     found
+}
+
+/// The rules that a namespace begins with (fib_default_rules_init, fib6_rules_net_init).
+fn rules(request: &Request<'_>, port: u32, family: u16) -> Vec<Vec<u8>> {
+    /// RT_TABLE_DEFAULT, RT_TABLE_MAIN; FR_ACT_TO_TBL.
+    const TABLE_DEFAULT: u8 = 253;
+    const TABLE_MAIN: u8 = 254;
+    const TO_TABLE: u8 = 1;
+    let all = [
+        (AF_INET, 0, TABLE_LOCAL),
+        (AF_INET, 32_766, TABLE_MAIN),
+        (AF_INET, 32_767, TABLE_DEFAULT),
+        (AF_INET6, 0, TABLE_LOCAL),
+        (AF_INET6, 32_766, TABLE_MAIN),
+    ];
+    let wanted = all.iter().filter(|(of, ..)| family == AF_UNSPEC || family == *of);
+    let message = |&(of, priority, table): &(u16, u32, u8)| {
+        let head = [of as u8, 0, 0, 0, table, 0, 0, TO_TABLE, 0, 0, 0, 0];
+        // FRA_TABLE, FRA_SUPPRESS_PREFIXLEN, FRA_PROTOCOL, FRA_PRIORITY.
+        let message = Writer::new(request, port, NEWRULE, MULTI).raw(&head).put_word(15, table.into());
+        let message = message.put_word(14, u32::MAX).put(21, &[BY_KERNEL]);
+        if priority == 0 { message.finish() } else { message.put_word(6, priority).finish() }
+    };
+    wanted.map(message).collect()
 }
 
 /// `struct rtmsg` of a route that the kernel has made.

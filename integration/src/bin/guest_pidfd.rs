@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     guest::main(checks![
         pidfd_becomes_readable_with_the_death,
         waitid_on_a_pidfd_waits_for_the_child,
+        waitid_that_does_not_block_loses_no_death,
         waitid_on_a_pidfd_of_no_child_gets_echild,
         pidfd_of_a_zombie_opens,
         signal_reaches_the_process,
@@ -111,6 +112,26 @@ fn waitid_on_a_pidfd_waits_for_the_child() {
     let pidfd = open(other, libc::O_NONBLOCK.cast_unsigned()).expect("pidfd_open");
     assert_eq!(reap(pidfd.as_fd()), Err(Errno::EAGAIN));
     kill(other, Signal::SIGKILL).expect("kill");
+}
+
+fn waitid_that_does_not_block_loses_no_death() {
+    for _ in 0..20 {
+        let (reader, writer) = pipe().expect("pipe");
+        let pid = child(move || {
+            let _ = nix::unistd::read(&reader, &mut [0]);
+            6
+        });
+        let pidfd = open(pid, libc::O_NONBLOCK.cast_unsigned()).expect("pidfd_open");
+        assert_eq!(reap(pidfd.as_fd()), Err(Errno::EAGAIN));
+        assert_eq!(write(&writer, b"x"), Ok(1));
+        let end = loop {
+            match reap(pidfd.as_fd()) {
+                Err(Errno::EAGAIN) => thread::yield_now(),
+                end => break end,
+            }
+        };
+        assert_eq!(end, Ok(WaitStatus::Exited(pid, 6)));
+    }
 }
 
 fn waitid_on_a_pidfd_of_no_child_gets_echild() {

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use integration::checks;
 use integration::guest::{self, error_of, in_child};
+use integration::{checks, raw};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,6 +23,31 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Pid, pipe, read, write};
+
+/// What is AF_UNIX's alone, and what all sockets have, by the internet's.
+fn other_families_answer_as_themselves() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let client = std::net::TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+    let (server, _) = listener.accept().expect("accept");
+    // Files are passed over.
+    let files = [listener.as_raw_fd()];
+    let control = [ControlMessage::ScmRights(&files)];
+    let sent = sendmsg::<()>(client.as_raw_fd(), &[IoSlice::new(b"x")], &control, MsgFlags::empty(), None);
+    assert_eq!(sent, Ok(1));
+    let mut byte = [0];
+    assert_eq!(recv(server.as_raw_fd(), &mut byte, MsgFlags::empty()), Ok(1));
+    // Nobody waits for errors.
+    assert_eq!(recv(server.as_raw_fd(), &mut byte, MsgFlags::MSG_ERRQUEUE), Err(Errno::EAGAIN));
+    let mut pair = [0; 2];
+    for (kind, protocol, errno) in [
+        (libc::SOCK_STREAM, 0, Errno::EOPNOTSUPP),
+        (libc::SOCK_DGRAM, libc::IPPROTO_TCP, Errno::EPROTONOSUPPORT),
+        (libc::SOCK_STREAM, libc::IPPROTO_ICMP, Errno::EPROTONOSUPPORT),
+    ] {
+        let made = raw!(SYS_socketpair, libc::AF_INET, kind, protocol, pair.as_mut_ptr());
+        assert_eq!(made, Err(errno), "{kind} {protocol}");
+    }
+}
 
 fn main() -> ExitCode {
     guest::main(checks![
@@ -62,6 +87,7 @@ fn main() -> ExitCode {
         bad_control_data_is_refused,
         sendfile_into_a_socket,
         descriptors_of_the_socket,
+        other_families_answer_as_themselves,
     ])
 }
 

@@ -192,8 +192,8 @@ fn attempt_once(mut attempt: impl FnMut() -> SysResult<usize>) -> SysResult<usiz
 /// Whether the kind of file can be a side of a splice at all (Linux: it has splice_read or splice_write).
 fn check_spliceable(file: &File) -> SysResult<()> {
     let is_directory = file.inode.kind() == FileKind::Directory;
-    let is_event = file.ops.wait_queue().is_some() && file.inode.metadata()?.mode & 0o170_000 == 0;
-    if is_directory || is_event { Err(Errno::EINVAL) } else { Ok(()) }
+    let is_anonymous = file.inode.metadata()?.mode & 0o170_000 == 0;
+    if is_directory || is_anonymous { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// An offset of a file that has none: EINVAL.

@@ -64,7 +64,11 @@ pub(crate) fn sys_socketpair(
     let flags = flags_of(kind)?;
     let kind = kind_of(domain, kind)?;
     let family = cx.kernel().net().family(domain)?;
-    let (one, two) = family.create_pair(&*cx.task, kind, protocol)?;
+    let (one, two) = family.create_pair(&*cx.task, kind, protocol).map_err(|errno| match errno {
+        // Linux makes two sockets before it pairs them: what refuses these comes first.
+        Errno::EOPNOTSUPP => family.create(&*cx.task, kind, protocol).err().unwrap_or(errno),
+        _ => errno,
+    })?;
     let files = &cx.process.files;
     let first = install(cx, one, flags)?;
     let second = install(cx, two, flags).and_then(|second| {

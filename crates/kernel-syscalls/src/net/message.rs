@@ -9,7 +9,9 @@ use kernel_base::reg::Fd;
 use kernel_base::user::{Pieces, UIO_MAXIOV, UserRef};
 use kernel_base::user_ns::UserNamespace;
 use kernel_net::control::{Builder, Control, Credential, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET, parse};
+use kernel_net::netlink::AF_NETLINK;
 use kernel_net::socket::{RawControl, Received, SendControl};
+use kernel_net::unix::AF_UNIX;
 use kernel_net::{MessageFlags, Socket};
 use kernel_vfs::file::File;
 
@@ -87,11 +89,12 @@ pub(super) fn read_control(cx: &Cx, socket: &dyn Socket, header: &Header) -> Sys
     }
     let mut bytes = vec![0; len];
     cx.mem().read_bytes(header.control, &mut bytes)?;
+    let domain = socket.identity().domain;
     for message in parse(&bytes)? {
         match message {
-            Control::Rights(_) if socket.identity().domain != kernel_net::unix::AF_UNIX => {
-                return Err(Errno::EINVAL);
-            }
+            // scm_send of netlink; the internet's sockets pass over what is AF_UNIX's (__sock_cmsg_send).
+            Control::Rights(_) if domain == AF_NETLINK => return Err(Errno::EINVAL),
+            Control::Rights(_) | Control::Credentials(_) if !matches!(domain, AF_UNIX | AF_NETLINK) => {}
             Control::Rights(numbers) => {
                 for number in numbers {
                     control.files.push(cx.process.files.get(Fd(number))?);

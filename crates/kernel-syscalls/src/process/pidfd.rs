@@ -152,11 +152,12 @@ pub(crate) fn sys_pidfd_getfd(cx: &Cx, pidfd: Fd, targetfd: Fd, flags: u32) -> S
 const P_PID: u64 = 1;
 const P_PIDFD: i32 = 3;
 const WNOHANG: u32 = 1;
+const WNOWAIT: u32 = 0x0100_0000;
 const WEXITED: u32 = 4;
 /// WSTOPPED, WEXITED, WCONTINUED.
 const W_ANY: u32 = 2 | WEXITED | 8;
 /// The others, with WNOWAIT, __WNOTHREAD, __WALL and __WCLONE.
-const W_ALL: u32 = W_ANY | WNOHANG | 0x0100_0000 | 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
+const W_ALL: u32 = W_ANY | WNOHANG | WNOWAIT | 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
 
 /// waitid(2) of a pidfd; the filter lets the others through. Waits for the death here, then has the host's
 /// waitid answer, without waiting.
@@ -183,8 +184,14 @@ pub(crate) async fn sys_waitid(
     if is_child && may_wait && options & WEXITED != 0 {
         target.exit_queue.wait_until(Events::IN, || target.has_exited().then_some(())).await;
     }
+    // The host tells of a death a little later than its own waitid would.
+    if !target.has_exited() && cx.kernel().platform.has_died(target.tgid) {
+        cx.kernel().process_died(target.tgid);
+    }
+    // The caller hears EAGAIN then: what the host may know by now is not to be taken.
     let no_news = options & WNOHANG == 0 && !target.has_exited();
-    let host_options = u64::from(options | WNOHANG);
+    let peek = if no_news { WNOWAIT } else { 0 };
+    let host_options = u64::from(options | WNOHANG | peek);
     let args = [P_PID, u64::from(target.pid.cast_unsigned()), infop.addr(), host_options, rusage.addr(), 0];
     let performed = cx.kernel().platform.perform(&cx.call, &mut |event| match event {
         Performed::Started => Step::Perform { nr: cx.call.nr, args },

@@ -144,11 +144,13 @@ struct KernelAction {
 }
 
 /// Gives every signal its default action, and blocks none. What our caller had ignored stays so, as through an exec
-/// (nohup(1), a shell's background); SIGPIPE does not, which Rust's start ignores whatever it was.
+/// (nohup(1), a shell's background); SIGPIPE does not, which Rust's start ignores whatever it was, nor do 32 and 33, which
+/// glibc's posix_spawn(3) leaves ignored since they are its own.
 pub fn reset_signals() -> SysResult<()> {
     let action = KernelAction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
     let pointer: *const KernelAction = &action;
     let none = std::ptr::null_mut::<KernelAction>();
+    const OF_LIBC: std::ops::RangeInclusive<libc::c_int> = 32..=33;
     for signal in 1..=64 {
         if signal == libc::SIGKILL || signal == libc::SIGSTOP {
             continue;
@@ -158,7 +160,7 @@ pub fn reset_signals() -> SysResult<()> {
         // SAFETY: `found` is to a live struct of the kernel's layout with a mask of 8 bytes; nothing is set.
         let ret = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, none, found, 8) };
         check_long(ret)?;
-        if old.handler == libc::SIG_IGN && signal != libc::SIGPIPE {
+        if old.handler == libc::SIG_IGN && signal != libc::SIGPIPE && !OF_LIBC.contains(&signal) {
             continue;
         }
         // SAFETY: `pointer` is to a live struct of the kernel's layout with a mask of 8 bytes; SIG_DFL runs no code.

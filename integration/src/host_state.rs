@@ -20,6 +20,8 @@ pub struct HostState {
     pub cgroups: BTreeSet<String>,
     /// Entries of the directories where runtimes keep state.
     pub state: BTreeSet<String>,
+    /// Network namespaces of processes below this one, but for its own.
+    pub networks: BTreeSet<String>,
 }
 
 const STATE_DIRS: &[&str] =
@@ -28,7 +30,8 @@ const STATE_DIRS: &[&str] =
 impl HostState {
     /// Reads the present state.
     pub fn now() -> Self {
-        let mut state = Self { processes: processes(), mounts: mounts(), ..Self::default() };
+        let (processes, networks) = (processes(), networks());
+        let mut state = Self { processes, networks, mounts: mounts(), ..Self::default() };
         walk(Path::new("/sys/fs/cgroup"), &mut |path| {
             if path.to_string_lossy().contains("palisade") {
                 state.cgroups.insert(path.display().to_string());
@@ -45,24 +48,31 @@ impl HostState {
     /// Panics unless nothing is there that was not there when `self` was taken. What is about to vanish gets
     /// a moment: a killed process is reaped by the host's init after our runtime has ended.
     pub fn assert_nothing_left(&self, after_what: &str) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let left = self.left_after(Duration::from_secs(20));
+        assert!(left == Self::default(), "left behind after {after_what}: {left:#?}");
+    }
+
+    /// What is there now and was not there then; after `patience` if need be.
+    pub fn left_after(&self, patience: Duration) -> Self {
+        let deadline = Instant::now() + patience;
         loop {
             let left = Self::now().minus(self);
-            if left == Self::default() {
-                return;
+            if left == Self::default() || Instant::now() > deadline {
+                return left;
             }
-            assert!(Instant::now() < deadline, "left behind after {after_what}: {left:#?}");
             thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn minus(&self, earlier: &Self) -> Self {
+    /// What is here and not in `earlier`.
+    pub fn minus(&self, earlier: &Self) -> Self {
         let new = |now: &BTreeSet<String>, then: &BTreeSet<String>| now.difference(then).cloned().collect();
         Self {
             processes: new(&self.processes, &earlier.processes),
             mounts: new(&self.mounts, &earlier.mounts),
             cgroups: new(&self.cgroups, &earlier.cgroups),
             state: new(&self.state, &earlier.state),
+            networks: new(&self.networks, &earlier.networks),
         }
     }
 }
@@ -81,6 +91,15 @@ fn processes() -> BTreeSet<String> {
             (!rest.starts_with(" Z")).then(|| format!("{name})"))
         })
         .collect()
+}
+
+/// The network namespaces of processes below this one, and of its own only if that is all.
+fn networks() -> BTreeSet<String> {
+    let of =
+        |pid: i32| fs::read_link(format!("/proc/{pid}/ns/net")).ok().map(|name| name.display().to_string());
+    let own = std::process::id();
+    let below = process::tree(own).into_iter().filter(|pid| pid.cast_unsigned() != own);
+    below.filter_map(of).filter(|name| Some(name) != of(own.cast_signed()).as_ref()).collect()
 }
 
 fn mounts() -> BTreeSet<String> {

@@ -5,167 +5,21 @@ use std::fs;
 use std::io::{IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use integration::bundle::Bundle;
-use integration::host_state::HostState;
 use integration::process::{self, Finished};
-use integration::{paths, roots};
-use nix::sys::prctl::set_child_subreaper;
+use integration::roots;
+use integration::runtime::{
+    Runtime, both, busybox_shell, end_of, eventually, new_id, ours, quiet, read_pid, reap_orphans,
+    reap_until_gone, sleeper, spawn_quiet,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// What is left behind can be told only when nothing else runs.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    set_child_subreaper(true).expect("prctl");
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An id that no other test uses.
-fn new_id() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("palisade-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A runtime with a state directory of its own.
-struct Runtime {
-    program: PathBuf,
-    root: TempDir,
-}
-
-impl Runtime {
-    fn new(program: PathBuf) -> Self {
-        Self { program, root: tempfile::tempdir().expect("/tmp is writable") }
-    }
-
-    fn palisade() -> Self {
-        Self::new(paths::palisade())
-    }
-
-    fn name(&self) -> String {
-        self.program.display().to_string()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("--root").arg(self.root.path()).args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Finished {
-        process::run(&mut self.command(arguments), b"")
-    }
-
-    fn ok(&self, arguments: &[&str]) -> Finished {
-        let done = self.run(arguments);
-        assert_eq!(done.status, 0, "{} {arguments:?}: {done:?}", self.name());
-        done
-    }
-
-    /// Creates a container; its streams are null, so that no pipe of the test outlives the command.
-    fn create(&self, bundle: &Bundle, id: &str, options: &[&str]) -> i32 {
-        let mut command = self.command(&["create", "--bundle", &bundle.path().display().to_string()]);
-        command.args(options).arg(id);
-        quiet(&mut command)
-    }
-
-    fn state(&self, id: &str) -> Value {
-        let done = self.run(&["state", id]);
-        if done.status != 0 {
-            Value::Null
-        } else {
-            serde_json::from_str(&done.stdout).expect("state is JSON")
-        }
-    }
-
-    fn status(&self, id: &str) -> String {
-        self.state(id)["status"].as_str().unwrap_or("none").to_owned()
-    }
-
-    fn wait_for(&self, id: &str, status: &str) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while self.status(id) != status {
-            assert!(Instant::now() < until, "{}: {id} is {}, not {status}", self.name(), self.status(id));
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn pid(&self, id: &str) -> Pid {
-        let pid = self.state(id)["pid"].as_i64().expect("a pid");
-        Pid::from_raw(i32::try_from(pid).expect("a pid"))
-    }
-
-    fn ids(&self) -> usize {
-        fs::read_dir(self.root.path()).expect("it is ours").count()
-    }
-}
-
-/// Runs a command without streams; its status.
-fn quiet(command: &mut Command) -> i32 {
-    process::default_signals();
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    process::shell_status(command.status().expect("it starts"))
-}
-
-/// Does the same with runc and with Palisade, and compares what `test` returns.
-fn both<T: PartialEq + std::fmt::Debug>(test: impl Fn(&Runtime) -> T) {
-    let _alone = alone();
-    let control = test(&Runtime::new("runc".into()));
-    println!("{control:?}");
-    if paths::palisade_is_wanted() {
-        let before = HostState::now();
-        let runtime = Runtime::palisade();
-        assert_eq!(control, test(&runtime));
-        assert_eq!(runtime.ids(), 0, "state is left");
-        before.assert_nothing_left("a life");
-    }
-}
-
-/// What only Palisade does.
-fn ours(test: impl Fn(&Runtime)) {
-    if !paths::palisade_is_wanted() {
-        return;
-    }
-    let _alone = alone();
-    let before = HostState::now();
-    let runtime = Runtime::palisade();
-    test(&runtime);
-    assert_eq!(runtime.ids(), 0, "state is left");
-    before.assert_nothing_left("the test");
-}
-
-fn shell(script: &str) -> Bundle {
-    Bundle::new(&roots::busybox(), &["/bin/sh", "-c", script])
-}
-
-fn sleeper() -> Bundle {
-    shell("trap 'exit 3' USR1; while :; do sleep 0.1; done")
-}
-
-/// The end of a process that was left to this one, its subreaper.
-fn end_of(pid: i32) -> i32 {
-    match waitpid(Pid::from_raw(pid), None).expect("it is our child by now") {
-        WaitStatus::Exited(_, status) => status,
-        WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn read_pid(path: &Path) -> i32 {
-    fs::read_to_string(path).expect("a pid file").trim().parse().expect("a number")
-}
 
 #[test]
 fn life_goes_from_created_over_running_to_stopped() {
@@ -183,8 +37,7 @@ fn life_goes_from_created_over_running_to_stopped() {
         assert_eq!(listed.trim(), id);
         let json: Value = serde_json::from_str(&runtime.ok(&["list", "-f", "json"]).stdout).expect("JSON");
         seen.push(json[0]["owner"].as_str().unwrap_or_default().to_owned());
-        // The shell's trap may not be set yet.
-        thread::sleep(Duration::from_millis(300));
+        runtime.wait_ready(&id);
         runtime.ok(&["kill", &id, "USR1"]);
         runtime.wait_for(&id, "stopped");
         seen.push(runtime.state(&id)["pid"].to_string());
@@ -239,7 +92,7 @@ fn commands_in_the_wrong_state_fail_alike() {
 #[test]
 fn created_container_can_be_deleted_or_killed() {
     both(|runtime| {
-        let bundle = shell("echo ran > /proc/self/fd/1");
+        let bundle = busybox_shell("echo ran > /proc/self/fd/1");
         let id = new_id();
         assert_eq!(runtime.create(&bundle, &id, &[]), 0);
         runtime.ok(&["delete", &id]);
@@ -320,7 +173,7 @@ fn exec_takes_a_process_from_a_file() {
 fn process_of_a_pid_file_ends_as_the_container_does() {
     both(|runtime| {
         let id = new_id();
-        let bundle = shell("trap 'exit 9' TERM; while :; do sleep 0.1; done");
+        let bundle = busybox_shell("trap 'exit 9' TERM; while :; do sleep 0.1; done");
         let path = bundle.path().display().to_string();
         let (file, other) = (bundle.path().join("pid"), bundle.path().join("exec-pid"));
         let name = file.display().to_string();
@@ -348,19 +201,17 @@ fn run_in_the_foreground_is_a_container_like_others() {
     both(|runtime| {
         let (bundle, id) = (sleeper(), new_id());
         let path = bundle.path().display().to_string();
-        let mut child = runtime.command(&["run", "--bundle", &path, &id]);
-        child.stdin(Stdio::null()).process_group(0);
-        let mut child = child.spawn().expect("it starts");
+        let mut child = spawn_quiet(&mut runtime.command(&["run", "--bundle", &path, &id]));
         runtime.wait_for(&id, "running");
         let done = runtime.ok(&["exec", &id, "echo", "inside"]);
-        thread::sleep(Duration::from_millis(200));
+        runtime.wait_ready(&id);
         runtime.ok(&["kill", &id, "USR1"]);
         let status = process::shell_status(child.wait().expect("it is ours"));
         let kept = quiet(&mut runtime.command(&[
             "run",
             "--keep",
             "--bundle",
-            &shell("exit 6").path().display().to_string(),
+            &busybox_shell("exit 6").path().display().to_string(),
             &id,
         ]));
         let state = runtime.status(&id);
@@ -373,13 +224,14 @@ fn run_in_the_foreground_is_a_container_like_others() {
 fn kill_all_reaches_everybody() {
     both(|runtime| {
         let id = new_id();
-        let bundle = shell(
-            "(trap 'exit 0' TERM; while :; do sleep 0.1; done) & child=$!; trap : TERM; wait $child; wait $child; exit 5",
+        let bundle = busybox_shell(
+            "(trap 'exit 0' TERM; : >/tmp/child; while :; do sleep 0.1; done) & child=$!; trap : TERM; \
+             until test -e /tmp/child; do sleep 0.1; done; : >/tmp/ready; wait $child; wait $child; exit 5",
         );
         let file = bundle.path().join("pid");
         assert_eq!(runtime.create(&bundle, &id, &["--pid-file", &file.display().to_string()]), 0);
         runtime.ok(&["start", &id]);
-        thread::sleep(Duration::from_millis(300));
+        runtime.wait_ready(&id);
         runtime.ok(&["kill", "--all", &id, "15"]);
         let end = end_of(read_pid(&file));
         runtime.ok(&["delete", &id]);
@@ -391,7 +243,7 @@ fn kill_all_reaches_everybody() {
 fn preserved_descriptors_arrive() {
     both(|runtime| {
         let (bundle, id) =
-            (shell("read line <&3; echo $line; ls /proc/self/fd | grep -c '^[0-4]$'"), new_id());
+            (busybox_shell("read line <&3; echo $line; ls /proc/self/fd | grep -c '^[0-4]$'"), new_id());
         let path = bundle.path().display().to_string();
         let file = bundle.path().join("three");
         fs::write(&file, "third\n").expect("the bundle is ours");
@@ -407,7 +259,7 @@ fn preserved_descriptors_arrive() {
 #[test]
 fn pipes_end_with_the_container_not_with_its_supervisor() {
     both(|runtime| {
-        let (bundle, id) = (shell("echo said; exec sleep 0.2 >&- 2>&-"), new_id());
+        let (bundle, id) = (busybox_shell("echo said; exec sleep 0.2 >&- 2>&-"), new_id());
         let path = bundle.path().display().to_string();
         // process::run reads to the end of both pipes.
         let done = process::run_within(
@@ -455,7 +307,7 @@ fn read_until(terminal: &mut fs::File, until: &str) -> String {
 fn terminal_is_sent_to_the_console_socket() {
     both(|runtime| {
         let script = "stty size; tty; read line; echo got $line; read line";
-        let bundle = shell(script).with(|config| {
+        let bundle = busybox_shell(script).with(|config| {
             config["process"]["terminal"] = json!(true);
             config["process"]["consoleSize"] = json!({ "height": 31, "width": 77 });
         });
@@ -475,9 +327,10 @@ fn terminal_is_sent_to_the_console_socket() {
         seen.push(read_until(&mut receive_master(&listener), "never"));
         master.write_all(b"end\n").expect("it is open");
         seen.push(read_until(&mut master, "never"));
-        thread::sleep(Duration::from_millis(100));
-        reap_orphans();
-        runtime.wait_for(&id, "stopped");
+        eventually("the container stops", || {
+            reap_orphans();
+            runtime.status(&id) == "stopped"
+        });
         runtime.ok(&["delete", &id]);
         (refused, seen)
     });
@@ -544,9 +397,7 @@ fn create_killed_at_any_moment_leaves_nothing_after_delete() {
         let (bundle, id) = (sleeper(), new_id());
         let path = bundle.path().display().to_string();
         for round in 0..60u64 {
-            let mut command = runtime.command(&["create", "--bundle", &path, &id]);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-            let mut child = command.spawn().expect("it starts");
+            let mut child = spawn_quiet(&mut runtime.command(&["create", "--bundle", &path, &id]));
             thread::sleep(Duration::from_micros(round * 400));
             let _ = child.kill();
             let _ = child.wait();
@@ -563,8 +414,7 @@ fn delete_killed_at_any_moment_can_be_repeated() {
         for round in 0..30u64 {
             assert_eq!(runtime.create(&bundle, &id, &[]), 0);
             runtime.ok(&["start", &id]);
-            let mut command = runtime.command(&["delete", "--force", &id]);
-            let mut child = command.spawn().expect("it starts");
+            let mut child = spawn_quiet(&mut runtime.command(&["delete", "--force", &id]));
             thread::sleep(Duration::from_micros(round * 400));
             let _ = child.kill();
             let _ = child.wait();
@@ -572,23 +422,6 @@ fn delete_killed_at_any_moment_can_be_repeated() {
             assert_eq!(runtime.ids(), 0, "round {round}");
         }
     });
-}
-
-/// Reaps what was left to this process; not while it has children of its own.
-fn reap_orphans() {
-    while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
-}
-
-/// Reaps what was left to this process, until `pid` is among it. A process that was put into a pid namespace from
-/// outside holds up the end of its init until it has been reaped.
-fn reap_until_gone(pid: Pid) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while kill(pid, None).is_ok() {
-        assert!(Instant::now() < until, "a guest outlived its supervisor");
-        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The supervisor's pid, as the pid file has it.
@@ -629,9 +462,8 @@ fn first_process_killed_from_outside_is_seen() {
         let (bundle, id) = (sleeper(), new_id());
         let supervisor = created(runtime, &bundle, &id);
         runtime.ok(&["start", &id]);
-        let mut exec = runtime.command(&["exec", &id, "sleep", "1000"]);
-        let mut exec = exec.stdin(Stdio::null()).process_group(0).spawn().expect("it starts");
-        thread::sleep(Duration::from_millis(300));
+        let mut exec = spawn_quiet(&mut runtime.command(&["exec", &id, "sleep", "1000"]));
+        runtime.wait_inside(&id, "grep -q '100[0]' /proc/[0-9]*/cmdline");
         kill(runtime.pid(&id), Signal::SIGKILL).expect("it runs");
         assert_eq!(end_of(supervisor.as_raw()), 137);
         assert_eq!(process::shell_status(exec.wait().expect("it is ours")), 137);
@@ -645,16 +477,14 @@ fn run_killed_in_the_foreground_frees_its_id() {
     ours(|runtime| {
         let (bundle, id) = (sleeper(), new_id());
         let path = bundle.path().display().to_string();
-        let mut child = runtime.command(&["run", "--bundle", &path, &id]);
-        let mut child = child.stdin(Stdio::null()).process_group(0).spawn().expect("it starts");
+        let mut child = spawn_quiet(&mut runtime.command(&["run", "--bundle", &path, &id]));
         runtime.wait_for(&id, "running");
         let _ = child.kill();
         let _ = child.wait();
         assert_eq!(runtime.status(&id), "stopped");
         runtime.ok(&["delete", &id]);
         // delete --force of one that runs ends the command.
-        let mut child = runtime.command(&["run", "--bundle", &path, &id]);
-        let mut child = child.stdin(Stdio::null()).process_group(0).spawn().expect("it starts");
+        let mut child = spawn_quiet(&mut runtime.command(&["run", "--bundle", &path, &id]));
         runtime.wait_for(&id, "running");
         runtime.ok(&["delete", "--force", &id]);
         assert_eq!(process::shell_status(child.wait().expect("it is ours")), 137);
@@ -674,12 +504,10 @@ fn many_execs_leave_nothing_in_the_supervisor() {
             runtime.ok(&["exec", &id, "sh", "-c", "true & wait"]);
             assert_eq!(quiet(&mut runtime.command(&["exec", "-d", &id, "true"])), 0);
         }
-        let until = Instant::now() + Duration::from_secs(10);
         // Descriptors of the guest shell's files may be cached; threads and listeners may not be left.
-        while count("task") > before.1 || count("fd") > before.0 + 2 {
-            assert!(Instant::now() < until, "{before:?} became {:?}", (count("fd"), count("task")));
-            thread::sleep(Duration::from_millis(20));
-        }
+        eventually(&format!("{before:?} is all that it holds again"), || {
+            count("task") <= before.1 && count("fd") <= before.0 + 2
+        });
         runtime.ok(&["delete", "--force", &id]);
     });
 }

@@ -11,6 +11,8 @@ use rustix::fs::{
     linkat, mkdirat, mknodat, open, openat2, readlinkat, renameat_with, statx, symlinkat, unlinkat,
     utimensat,
 };
+use rustix::io::Errno as Errno_;
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::data::DataFile;
 use crate::errno;
@@ -82,6 +84,35 @@ impl Node {
     pub fn open_resolved(path: &std::path::Path) -> SysResult<Self> {
         let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
         openat2(CWD, path, flags, Mode::empty(), resolve).map(Self::from_fd).map_err(errno)
+    }
+
+    /// As [`Node::open_root`], without what is mounted below: a bind that is not recursive. EXDEV where that takes a
+    /// right that this process has not.
+    pub fn open_single(path: &std::path::Path) -> SysResult<Self> {
+        let root = Self::open_root(path)?;
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        match open_tree(root.fd(), "", flags) {
+            Ok(tree) => Ok(Self(tree)),
+            // EINVAL: a less privileged mount namespace may not look below its mounts.
+            Err(Errno_::PERM | Errno_::INVAL) if root.has_mounts_below() => Err(Errno::EXDEV),
+            Err(Errno_::PERM | Errno_::INVAL) => Ok(root),
+            Err(error) => Err(errno(error)),
+        }
+    }
+
+    /// Whether anything is mounted below (proc_pid_mountinfo(5)); where it cannot be told, it may be.
+    fn has_mounts_below(&self) -> bool {
+        let own = std::fs::read_link(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        let (Ok(own), Ok(table)) = (own, std::fs::read_to_string("/proc/self/mountinfo")) else {
+            return true;
+        };
+        let escaped = own.to_string_lossy().replace(' ', "\\040");
+        let below = format!("{}/", escaped.trim_end_matches('/'));
+        table
+            .lines()
+            .filter_map(|line| line.split(' ').nth(4))
+            .any(|point| point.starts_with(&below) && point != "/")
     }
 
     /// Takes a descriptor that the operator handed over.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::commands::events::EventsArgs;
+use crate::commands::install::InstallArgs;
 use crate::commands::spec::SpecArgs;
 use crate::commands::update::UpdateArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -90,6 +91,10 @@ pub(crate) enum Command {
     Spec(SpecArgs),
     /// Print what this runtime supports
     Features,
+    /// Make Palisade known to an engine, and print the RuntimeClass manifest for Kubernetes
+    Install(InstallArgs),
+    /// Take Palisade out of an engine's configuration
+    Uninstall(InstallArgs),
     /// List the system calls and what becomes of each
     Syscalls(SyscallsArgs),
     /// List what of the host kernel guests and the supervisor can reach

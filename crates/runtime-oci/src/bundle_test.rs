@@ -52,7 +52,7 @@ fn full() -> Value {
             },
             "seccomp": {
                 "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "architectures": ["SCMP_ARCH_X86_64"],
-                "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+                "flags": ["SECCOMP_FILTER_FLAG_TSYNC"],
                 "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 1,
                     "args": [{ "index": 0, "value": 1, "valueTwo": 2, "op": "SCMP_CMP_EQ" }] }],
             },
@@ -159,6 +159,8 @@ fn values_out_of_range_are_named() {
         ("/linux/maskedPaths/0", json!("x"), "linux.maskedPaths"),
         ("/linux/personality/domain", json!("SOLARIS"), "linux.personality.domain"),
         ("/linux/seccomp/defaultAction", json!("SCMP_ACT_NOTIFY"), "linux.seccomp.defaultAction"),
+        ("/linux/seccomp/defaultAction", json!("SCMP_ACT_LOG"), "linux.seccomp.defaultAction"),
+        ("/linux/seccomp/flags/0", json!("SECCOMP_FILTER_FLAG_LOG"), "linux.seccomp.flags"),
         ("/linux/seccomp/syscalls/0/args/0/index", json!(9), "linux.seccomp.syscalls"),
         ("/linux/seccomp/syscalls/0/args/0/op", json!("X"), "linux.seccomp.syscalls[0].args[0].op"),
         ("/linux/resources/memory/limit", json!("1G"), "linux.resources.memory.limit"),

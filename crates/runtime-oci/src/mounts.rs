@@ -7,10 +7,9 @@ use oci_spec::runtime::Mount;
 
 use crate::bundle::{BundleError, invalid};
 use crate::linux::propagation_of;
-use crate::spec::{MountKind, MountSpec};
+use crate::spec::{MountKind, MountSpec, Propagation, Recursion};
 
-/// Options that ask for what holds anyway: times are kept in memory or by the host, and a bind always shows what is
-/// mounted below it.
+/// Options that ask for what holds anyway, as times are kept in memory or by the host; and the kinds of a bind.
 const IMPLIED: &[&str] = &[
     "async",
     "atime",
@@ -35,7 +34,9 @@ pub(crate) fn known_options() -> Vec<String> {
     let flags = FLAGS.iter().flat_map(|(word, ..)| [(*word).to_owned(), format!("r{word}")]);
     let spread = ["private", "shared", "slave", "unbindable"];
     let spread = spread.into_iter().flat_map(|word| [word.to_owned(), format!("r{word}")]);
-    let mut all: Vec<String> = IMPLIED.iter().map(ToString::to_string).chain(flags).chain(spread).collect();
+    let of_tmpfs = ["tmpcopyup"].map(str::to_owned);
+    let mut all: Vec<String> =
+        IMPLIED.iter().map(ToString::to_string).chain(flags).chain(spread).chain(of_tmpfs).collect();
     all.sort();
     all.dedup();
     all
@@ -80,13 +81,26 @@ pub(crate) fn convert_mount(bundle: &Path, mount: &Mount) -> Result<MountSpec, B
         return Err(invalid("mounts.uidMappings", problem));
     }
     let mut spec = MountSpec::new(kind(bundle, mount)?, bytes);
+    let of_bind = |option: &&String| matches!(option.as_str(), "bind" | "rbind");
+    if mount.options().iter().flatten().rfind(of_bind).is_some_and(|option| option == "bind") {
+        spec.recursion = Recursion::One;
+    }
     spec.source = mount.source().iter().flat_map(|source| source.as_os_str().as_bytes()).copied().collect();
     for option in mount.options().iter().flatten() {
         let known = |word: &str| FLAGS.iter().find(|(flag, _)| *flag == word);
         if let Some((_, change)) = known(option).or_else(|| option.strip_prefix('r').and_then(known)) {
             change(&mut spec);
         } else if let Some(propagation) = propagation_of(option) {
+            if propagation.0 == Propagation::Shared && matches!(spec.kind, MountKind::Bind(_)) {
+                let problem = format!(
+                    "{}: {option:?} of a bind is not supported, as no mount inside can show on the host; use rslave",
+                    destination.display()
+                );
+                return Err(invalid("mounts.options", problem));
+            }
             spec.propagation.push(propagation);
+        } else if matches!(option.as_str(), "tmpcopyup" | "notmpcopyup") && spec.kind == MountKind::Tmpfs {
+            spec.copies_up = option == "tmpcopyup";
         } else if takes(&spec.kind, option) {
             spec.data.push(option.clone());
         } else if !IMPLIED.contains(&option.as_str()) {
@@ -137,7 +151,7 @@ fn takes(kind: &MountKind, option: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::convert_mount;
-    use crate::spec::MountKind;
+    use crate::spec::{MountKind, Recursion};
     use oci_spec::runtime::Mount;
     use serde_json::json;
     use std::path::Path;
@@ -153,7 +167,7 @@ mod tests {
         assert!(spec.readonly && spec.nosuid && !spec.nodev && !spec.noexec);
         assert_eq!(spec.data, ["size=1k"]);
         let all = super::known_options();
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).filter(|word| !word.ends_with("bind")).collect();
         let spec = convert_mount(Path::new("/b"), &mount("tmpfs", &all)).unwrap();
         assert_eq!(spec.propagation.len(), 8);
         let spec = convert_mount(Path::new("/b"), &mount("tmpfs", &["ro", "noatime", "rw", "rstrictatime"]));
@@ -168,6 +182,7 @@ mod tests {
             ("proc", "hidepid=2"),
             ("tmpfs", "sync"),
             ("bind", "idmap"),
+            ("bind", "rshared"),
             ("tmpfs", "rcolour"),
         ] {
             let error = convert_mount(Path::new("/b"), &mount(kind, &[option])).unwrap_err().to_string();
@@ -177,9 +192,14 @@ mod tests {
 
     #[test]
     fn sources_of_binds_are_relative_to_the_bundle() {
-        for options in [["rbind"], ["bind"]] {
-            let spec = convert_mount(Path::new("/b"), &mount("none", &options)).unwrap();
-            assert_eq!(spec.kind, MountKind::Bind("/b/from".into()));
+        for (options, recursion) in [
+            (&["rbind"][..], Recursion::All),
+            (&["bind"], Recursion::One),
+            (&["rbind", "ro", "bind"], Recursion::One),
+            (&["bind", "rbind"], Recursion::All),
+        ] {
+            let spec = convert_mount(Path::new("/b"), &mount("none", options)).unwrap();
+            assert_eq!((spec.kind, spec.recursion), (MountKind::Bind("/b/from".into()), recursion));
         }
     }
 }

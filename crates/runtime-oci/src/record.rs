@@ -115,6 +115,9 @@ pub struct Record {
     pub bundle: PathBuf,
     /// Nanoseconds since 1970.
     pub created_ns: u64,
+    /// Makes the container; while it is being made, somebody has to be at it.
+    #[serde(default)]
+    pub creator: Option<ProcessId>,
     /// Serves the container; without it the container is dead.
     pub supervisor: Option<ProcessId>,
     /// Directory of its control socket: that of the sandbox that the container is in.
@@ -143,6 +146,7 @@ impl Record {
             init: None,
             bundle,
             created_ns: u64::try_from(now.as_nanos()).unwrap_or(0),
+            creator: ProcessId::own(),
             supervisor: None,
             sandbox: PathBuf::new(),
             cgroup: None,
@@ -152,14 +156,16 @@ impl Record {
         }
     }
 
-    /// Its status as of now: with its supervisor dead it has stopped, whatever the record says.
+    /// Its status as of now: with its supervisor or its first process dead it has stopped, whatever the record says.
     #[must_use]
     pub fn status_now(&self) -> Status {
-        match self.status {
-            Status::Stopped => Status::Stopped,
-            status if self.supervisor.is_some_and(ProcessId::is_alive) => status,
-            _ => Status::Stopped,
-        }
+        let lives = |process: Option<ProcessId>| process.is_some_and(ProcessId::is_alive);
+        let holds = match self.status {
+            Status::Stopped => true,
+            Status::Creating => lives(self.creator) || lives(self.supervisor),
+            Status::Created | Status::Running | Status::Paused => lives(self.supervisor) && lives(self.init),
+        };
+        if holds { self.status } else { Status::Stopped }
     }
 
     /// The record with what holds now.
@@ -243,13 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn container_of_a_dead_supervisor_has_stopped() {
+    fn container_of_dead_processes_has_stopped() {
         let mut record = Record::new("a", "/b".into());
-        record.status = Status::Running;
-        record.supervisor = ProcessId::own();
-        assert_eq!(record.status_now(), Status::Running);
-        record.supervisor = record.supervisor.map(|own| ProcessId { start_time: 1, ..own });
+        let (own, dead) = (ProcessId::own(), ProcessId::own().map(|own| ProcessId { start_time: 1, ..own }));
+        assert_eq!(record.status_now(), Status::Creating);
+        record.creator = dead;
         assert_eq!(record.status_now(), Status::Stopped);
+        record.status = Status::Running;
+        for (supervisor, init, status) in
+            [(own, own, Status::Running), (own, dead, Status::Stopped), (dead, own, Status::Stopped)]
+        {
+            (record.supervisor, record.init) = (supervisor, init);
+            assert_eq!(record.status_now(), status);
+        }
         assert_eq!(record.current().oci_state(Status::Stopped).get("pid"), None);
     }
 }

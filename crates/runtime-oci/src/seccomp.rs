@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 
 use abi_linux::seccomp::{
     BPF_MAXINSNS, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD,
-    SECCOMP_RET_LOG, SECCOMP_RET_TRACE, SECCOMP_RET_TRAP, SockFilter,
+    SECCOMP_RET_TRACE, SECCOMP_RET_TRAP, SockFilter,
 };
 use oci_spec::runtime::{
-    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
+    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSeccompOperator,
+    LinuxSyscall,
 };
 
 use crate::bundle::{BundleError, invalid};
@@ -56,13 +57,17 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Vec<SockFilter>, BundleError> {
             "not supported; leave it out: nobody can answer for Palisade's calls",
         ));
     }
+    if profile.flags().iter().flatten().any(|flag| *flag == LinuxSeccompFilterFlag::SeccompFilterFlagLog) {
+        let problem = "SECCOMP_FILTER_FLAG_LOG is not supported: guests do not write to the host's log";
+        return Err(invalid("linux.seccomp.flags", format!("{problem}; leave it out")));
+    }
     let default =
         answer(profile.default_action(), profile.default_errno_ret(), "linux.seccomp.defaultAction")?;
     let rules = rules(profile, default)?;
     // What the profile's author cannot have known: programs try newer calls and fall back on ENOSYS only
     // (libcontainer/seccomp/patchbpf in runc).
     let newest = rules.keys().next_back().copied();
-    let is_refusal = !matches!(default, SECCOMP_RET_ALLOW | SECCOMP_RET_LOG);
+    let is_refusal = default != SECCOMP_RET_ALLOW;
     let mut ranges = vec![(0, vec![insn(RETURN, default)])];
     for (nr, rules) in &rules {
         ranges.push((*nr, leaf(rules, default)));
@@ -106,7 +111,11 @@ fn answer(action: LinuxSeccompAction, errno: Option<u32>, field: &'static str) -
         LinuxSeccompAction::ScmpActErrno => SECCOMP_RET_ERRNO | number()?,
         LinuxSeccompAction::ScmpActTrace => SECCOMP_RET_TRACE | number()?,
         LinuxSeccompAction::ScmpActAllow => SECCOMP_RET_ALLOW,
-        LinuxSeccompAction::ScmpActLog => SECCOMP_RET_LOG,
+        LinuxSeccompAction::ScmpActLog => {
+            let problem =
+                "SCMP_ACT_LOG is not supported: guests do not write to the host's log; choose another";
+            return Err(invalid(field, problem));
+        }
         LinuxSeccompAction::ScmpActNotify => {
             return Err(invalid(field, "SCMP_ACT_NOTIFY is not supported; choose another action"));
         }

@@ -40,6 +40,10 @@ pub struct MountSpec {
     pub nodiratime: bool,
     pub strictatime: bool,
     pub nosymfollow: bool,
+    /// Whether a bind shows what is mounted below its source, too.
+    pub recursion: Recursion,
+    /// Whether a tmpfs begins with what it covers (runc's `tmpcopyup`).
+    pub copies_up: bool,
     /// Changes of propagation, one after the other: of this mount, or of all below it, too.
     pub propagation: Vec<(Propagation, Recursion)>,
     /// Options of the filesystem itself, such as `size=64k`.
@@ -62,6 +66,8 @@ impl MountSpec {
             nodiratime: false,
             strictatime: false,
             nosymfollow: false,
+            recursion: Recursion::All,
+            copies_up: false,
             propagation: Vec::new(),
             data: Vec::new(),
         }

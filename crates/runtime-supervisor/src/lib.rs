@@ -9,6 +9,7 @@
 mod confinement;
 mod console;
 mod container;
+mod copy_up;
 mod credentials;
 mod error;
 mod filesystems;
@@ -164,7 +165,7 @@ impl Control<'_> {
     /// Makes a container known, and says that it is about to run.
     fn take(self, container: &Arc<Container>) -> Result<(Arc<Supervisor>, Arc<Keeper>), Error> {
         let Self { listener, maker, entry, mut record, created } = self;
-        let keeper = Arc::new(Keeper::new(entry, record.clone())?);
+        let keeper = Arc::new(Keeper::new(entry, record.clone()));
         let supervisor = Supervisor::new(false, Sockets::of(container.spec()), maker);
         let held = Held { container: Arc::clone(container), keeper: Some(Arc::clone(&keeper)) };
         supervisor.adopt(&record.id, Arc::new(held))?;

@@ -29,6 +29,7 @@ use kernel_vfs::path::Path;
 use platform_api::{Clock, HostTid};
 use runtime_oci::{ContainerSpec, MountKind, MountSpec, Recursion};
 
+use crate::copy_up;
 use crate::error::{Error, shown};
 use crate::filesystems::{self, Parts};
 use crate::mount_points::MountPoints;
@@ -260,7 +261,11 @@ impl Assembly<'_> {
         Ok(match &mount.kind {
             MountKind::Bind(source) => {
                 let access = if mount.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
-                self.host_dir(Node::open_root(source)?, access, Sharing::Shared)?
+                let node = match mount.recursion {
+                    Recursion::All => Node::open_root(source)?,
+                    Recursion::One => Node::open_single(source)?,
+                };
+                self.host_dir(node, access, Sharing::Shared)?
             }
             // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,
@@ -283,6 +288,9 @@ impl Assembly<'_> {
     ) -> SysResult<()> {
         let superblock = self.superblock(mount)?;
         let at = points.find_or_make(&mount.destination, superblock.root().kind(), builder)?;
+        if mount.copies_up {
+            copy_up::copy_tree(Arc::clone(at.inode()), superblock.root(), builder)?;
+        }
         let mounted = namespace.mount(&superblock, &mount.source, flags_of(mount), &at)?;
         for &(propagation, recursion) in &mount.propagation {
             let at = Path { mount: Arc::clone(&mounted), dentry: Arc::clone(mounted.root()) };
@@ -323,6 +331,7 @@ fn mount_error(mount: &MountSpec, errno: Errno) -> Error {
         Errno::ENOENT | Errno::EROFS => "; create the mount point in the rootfs, or leave the mount out",
         Errno::ENOTDIR => "; mount a directory on a directory, and a file on a file",
         Errno::EINVAL => "; an option of the mount has a value that is not supported",
+        Errno::EXDEV => "; to leave out what is mounted below takes CAP_SYS_ADMIN: make it rbind, not bind",
         Errno::EACCES | Errno::EPERM => "; run as a user who may read the source",
         _ => "",
     };

@@ -348,7 +348,7 @@ fn make(create: Create, fds: Vec<OwnedFd>, maker: &Arc<Maker>) -> Result<Arc<Hel
             let entry = Store::new(root.clone()).open(&create.id).map_err(Error::State)?;
             let record = entry.read().map_err(Error::State)?;
             let record = record.ok_or_else(|| Error::NotFound("the container's record".to_owned()))?;
-            Some(Arc::new(Keeper::new(entry, record)?))
+            Some(Arc::new(Keeper::new(entry, record)))
         }
         None => None,
     };

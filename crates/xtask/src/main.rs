@@ -8,6 +8,7 @@ mod layers;
 mod ratchet;
 mod repo;
 mod rust_text;
+mod soak;
 mod tests_runner;
 
 use std::process::ExitCode;
@@ -46,6 +47,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Run what shows more the longer it runs.
+    #[command(subcommand)]
+    Soak(soak::Soak),
     /// Run the benchmarks.
     Bench {
         /// Passed on, such as `micro`.
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Task::Ratchet { write } => ratchet::run(write),
         Task::Check => check::run(),
         Task::Test { args } => tests_runner::run(&args),
+        Task::Soak(soak) => soak::run(&soak),
         Task::Bench { args } => bench::run(&args),
     };
     match result {

@@ -23,6 +23,8 @@ const NEEDS: &[Need] = &[
     Need { package: "runc", program: "runc" },
     Need { package: "crun", program: "crun" },
     Need { package: "containerd", program: "containerd" },
+    Need { package: "podman", program: "podman" },
+    Need { package: "docker.io", program: "dockerd" },
     Need { package: "strace", program: "strace" },
     Need { package: "iproute2", program: "ip" },
 ];

@@ -20,7 +20,7 @@ pub(super) fn make(args: &CreateArgs, global: &Global) -> Result<Client> {
     let spec = making::load(args)?;
     making::check_console(spec.process.terminal, true, args.console_socket.as_deref())?;
     let preserved = making::preserved(args.preserve_fds)?;
-    let (entry, record) = making::reserve(global, args, spec)?;
+    let (entry, record) = making::reserve(global, args, spec, |_| {})?;
     let mut fds: Vec<BorrowedFd<'_>> = Vec::new();
     if !record.spec.process.terminal {
         fds.extend(making::standard_streams());

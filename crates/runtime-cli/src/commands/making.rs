@@ -33,14 +33,20 @@ pub(super) fn load(args: &CreateArgs) -> Result<ContainerSpec> {
     Ok(spec)
 }
 
-/// Takes the id, and makes the cgroup. The entry is locked; whatever fails later, [`containers::clean_up`] removes
-/// all of it.
-pub(super) fn reserve(global: &Global, args: &CreateArgs, spec: ContainerSpec) -> Result<(Entry, Record)> {
+/// Takes the id, and makes the cgroup; `complete` says more of the container. The entry is locked; whatever fails later,
+/// [`containers::clean_up`] removes all of it.
+pub(super) fn reserve(
+    global: &Global,
+    args: &CreateArgs,
+    spec: ContainerSpec,
+    complete: impl FnOnce(&mut Record),
+) -> Result<(Entry, Record)> {
     let bundle = args.bundle.canonicalize().with_context(|| format!("bundle {}", args.bundle.display()))?;
     let entry = take(global, &args.id)?;
     let mut record = Record::new(&args.id, bundle);
     record.sandbox = entry.path().to_path_buf();
     record.spec = spec;
+    complete(&mut record);
     match place(global, &entry, &mut record) {
         Ok(()) => Ok((entry, record)),
         Err(error) => {

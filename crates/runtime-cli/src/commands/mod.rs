@@ -8,6 +8,7 @@ pub(crate) mod events;
 mod exec;
 mod features;
 mod guest;
+pub(crate) mod install;
 mod kill;
 mod making;
 mod pause;
@@ -65,6 +66,8 @@ pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
         Command::Events(args) => events::events(&args, global),
         Command::Spec(args) => spec::spec(&args, global),
         Command::Features => features::features(),
+        Command::Install(args) => install::install(&args),
+        Command::Uninstall(args) => install::uninstall(&args),
         Command::Syscalls(args) => syscalls::list(&args),
         Command::Surface(args) => surface::list(&args),
         Command::Doctor => doctor::report(),

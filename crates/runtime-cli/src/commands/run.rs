@@ -28,10 +28,11 @@ pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<u8> {
         return Err(Error::NoTerminal.into());
     }
     let preserved = making::preserved(args.create.preserve_fds)?;
-    let (entry, mut record) = making::reserve(global, &args.create, spec)?;
-    // Who sees the record from now on sees a container that is being made by somebody alive.
-    record.supervisor = ProcessId::own();
-    record.transient = !args.keep;
+    let own = |record: &mut Record| {
+        record.supervisor = ProcessId::own();
+        record.transient = !args.keep;
+    };
+    let (entry, record) = making::reserve(global, &args.create, spec, own)?;
     let own_pid = std::process::id().cast_signed();
     let entry = RefCell::new(Some(entry));
     let errands = |what: &[u8]| errand(what, args, own_pid, &entry, &mut record.clone());
@@ -43,10 +44,7 @@ pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<u8> {
             return Err(error.into());
         }
     };
-    let written = entry.borrow().as_ref().map_or(Ok(()), |entry| entry.write(&record));
-    let ended = written
-        .map_err(anyhow::Error::from)
-        .and_then(|()| supervise(args, global, &record, &maker, preserved));
+    let ended = supervise(args, global, &record, &maker, preserved);
     if ended.is_err() || !args.keep {
         let _ = maker.errand(&[REMOVE]);
     }
@@ -121,12 +119,9 @@ fn created(args: &RunArgs, own_pid: i32, entry: &Entry, record: &Record) -> Resu
     }
     // Others may have it now.
     entry.unlock();
-    if let Err(error) =
-        hooks::run(HookKind::Poststart, &record.spec.hooks, &record.oci_state(Status::Running))
-    {
-        tracing::warn!("{error}");
-    }
-    Ok(())
+    // As runc: a failure ends the container.
+    hooks::run(HookKind::Poststart, &record.spec.hooks, &record.oci_state(Status::Running))
+        .map_err(|error| error.to_string())
 }
 
 /// Removes what is left, unless somebody is at it.

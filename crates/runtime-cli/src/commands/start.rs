@@ -8,6 +8,8 @@ use runtime_oci::{Record, Status};
 use crate::args::{Global, IdArgs};
 use crate::commands::containers;
 
+const SIGKILL: i32 = 9;
+
 pub(crate) fn start(args: &IdArgs, global: &Global) -> Result<u8> {
     let (_entry, record) = containers::find_locked(global, &args.id)?;
     match record.status {
@@ -24,9 +26,15 @@ pub(crate) fn start(args: &IdArgs, global: &Global) -> Result<u8> {
 pub(super) fn begin(client: &Client, record: &Record) -> Result<()> {
     client.start(&record.id)?;
     let state = record.oci_state(Status::Running);
-    // config.md: a failure is logged, and life goes on.
-    if let Err(error) = hooks::run(HookKind::Poststart, &record.spec.hooks, &state) {
-        tracing::warn!("{error}");
-    }
-    Ok(())
+    hooks::run(HookKind::Poststart, &record.spec.hooks, &state).map_err(|error| {
+        // As runc: config.md would have life go on, with a line in the log.
+        let ended = client.kill(&record.id, None, SIGKILL, true).and_then(|()| {
+            let waiting = runtime_control::connect(&record.sandbox)?;
+            waiting.wait(&record.id, None)
+        });
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a container ends by itself");
+        }
+        error.into()
+    })
 }

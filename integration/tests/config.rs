@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use integration::bundle::Bundle;
 use integration::host_state::HostState;
 use integration::runtime::{
-    Running, alone, both, debian_shell, eventually, new_id, quiet, run, runtimes, same,
+    Running, alone, both, debian_shell, eventually, new_id, ours, quiet, run, runtimes, same,
 };
 use integration::{paths, process, roots};
 use serde_json::{Value, json};
@@ -61,6 +61,23 @@ fn used_and_allowed(running: &Running<'_>, quota: Duration) -> (Duration, Durati
     (used, quota * u32::try_from(periods).expect("a short time"))
 }
 
+/// What the host says of a container's quota.
+fn cpu_quota(running: &Running<'_>) -> String {
+    let state: Value = serde_json::from_str(&running.ask(&["state", "{}"]).stdout).expect("JSON");
+    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", state["pid"])).expect("it runs");
+    let mut all = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        let file = match controllers.split(',').any(|name| name == "cpu") {
+            true => format!("/sys/fs/cgroup/cpu{path}/cpu.cfs_quota_us"),
+            false if controllers.is_empty() => format!("/sys/fs/cgroup{path}/cpu.max"),
+            false => return None,
+        };
+        std::fs::read_to_string(file).ok()
+    });
+    all.next().unwrap_or_default().trim().to_owned()
+}
+
 #[test]
 fn cpu_quota_holds_and_update_changes_it_at_once() {
     let _alone = alone();
@@ -75,11 +92,10 @@ fn cpu_quota_holds_and_update_changes_it_at_once() {
         let done =
             running.ask(&["update", "--cpu-quota", "40000", "--memory", "64M", "--pids-limit", "50", "{}"]);
         assert_eq!(done.status, 0, "{done:?}");
-        eventually("it uses more than it was allowed before", || {
-            let (used, allowed) = used_and_allowed(&running, high);
-            assert!(used <= allowed, "{}: {used:?} of {allowed:?}", runtime.display());
-            used > allowed / 4
-        });
+        let (used, allowed) = used_and_allowed(&running, high);
+        assert!(used <= allowed, "{}: {used:?} of {allowed:?}", runtime.display());
+        // Whether it gets more now is the busy machine's business.
+        assert!(["40000", "40000 100000"].contains(&cpu_quota(&running).as_str()), "{}", runtime.display());
         let stats = running.stats();
         assert_eq!(stats["data"]["pids"]["limit"], 50);
         assert_eq!(stats["data"]["memory"]["usage"]["limit"], 64 << 20);
@@ -250,13 +266,17 @@ fn failing_poststart_hook_ends_the_container() {
     both(|runtime| {
         let path = bundle.path().display().to_string();
         let id = new_id();
+        let detached = quiet(&mut runtime.command(&["run", "--detach", "--bundle", &path, &id]));
+        let attached = quiet(&mut runtime.command(&["run", "--bundle", &path, &id]));
+        (detached, attached, runtime.status(&id))
+    });
+    // runc 1.1 runs it in `create` already.
+    ours(|runtime| {
+        let id = new_id();
         assert_eq!(runtime.create(&bundle, &id, &[]), 0);
-        let mut seen = vec![quiet(&mut runtime.command(&["start", &id]))];
+        assert_eq!(quiet(&mut runtime.command(&["start", &id])), 1);
         runtime.wait_for(&id, "stopped");
         runtime.ok(&["delete", &id]);
-        seen.push(quiet(&mut runtime.command(&["run", "--detach", "--bundle", &path, &id])));
-        seen.push(quiet(&mut runtime.command(&["run", "--bundle", &path, &id])));
-        (seen, runtime.status(&id))
     });
 }
 
@@ -288,7 +308,7 @@ fn bind_shows_one_mount_and_rbind_what_is_below_it() {
     let mounted = HostMount::tmpfs(sub);
     std::fs::write(mounted.0.join("covering"), "d").expect("it is ours");
     let script = "cd /tmp; cat one/above all/above; ls one/sub all/sub; cat one/sub/covered; \
-                  echo new >one/sub/new; cat one/sub/new; touch all/sub/x; ls one/sub all/sub";
+                  echo new >one/sub/new; cat one/sub/new; touch all/sub/x; ls one/sub all/sub; rm all/sub/x one/sub/new";
     let bundle = debian_shell(script).with(|config| {
         let mounts = config["mounts"].as_array_mut().expect("an array");
         for (name, option) in [("one", "bind"), ("all", "rbind")] {

@@ -11,7 +11,7 @@ use rustix::fs::{
     linkat, mkdirat, mknodat, open, openat2, readlinkat, renameat_with, statx, symlinkat, unlinkat,
     utimensat,
 };
-use rustix::io::Errno as Errno_;
+use rustix::io::Errno as HostErrno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::data::DataFile;
@@ -65,7 +65,7 @@ fn path_open(at: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> SysR
     loop {
         match openat2(at, path, flags, mode, BENEATH) {
             // A rename elsewhere on the host raced with the walk (openat2(2)).
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(HostErrno::AGAIN | HostErrno::INTR) => {}
             Err(error) => return Err(errno(error)),
             Ok(fd) => return Ok(fd),
         }
@@ -93,10 +93,10 @@ impl Node {
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         match open_tree(root.fd(), "", flags) {
-            Ok(tree) => Ok(Self(tree)),
+            Ok(tree) => Ok(Self::from_fd(tree)),
             // EINVAL: a less privileged mount namespace may not look below its mounts.
-            Err(Errno_::PERM | Errno_::INVAL) if root.has_mounts_below() => Err(Errno::EXDEV),
-            Err(Errno_::PERM | Errno_::INVAL) => Ok(root),
+            Err(HostErrno::PERM | HostErrno::INVAL) if root.has_mounts_below() => Err(Errno::EXDEV),
+            Err(HostErrno::PERM | HostErrno::INVAL) => Ok(root),
             Err(error) => Err(errno(error)),
         }
     }

@@ -150,6 +150,11 @@ impl Console {
         }
     }
 
+    /// Takes over what was set on the host's side by now: the size that an engine gives before the start.
+    pub(crate) fn follow(&self, events: &dyn KernelEvents) {
+        self.shared.follow(events);
+    }
+
     pub(crate) fn resize(&self, size: WindowSize) {
         *self.shared.seen.lock() = (size.rows, size.columns);
         let _ = tcsetwinsize(&self.shared.slave, winsize(size));

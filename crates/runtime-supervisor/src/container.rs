@@ -151,7 +151,7 @@ impl Container {
         if let Some(published) = self.published.lock().take() {
             publish::start(published, &self.kernel, self.engine.events())?;
         }
-        self.init.begin();
+        self.init.begin(&**self.engine.events());
         self.platform.serve(self.engine.workers(WORKERS)).map_err(Error::Platform)
     }
 
@@ -212,7 +212,7 @@ impl Container {
         let terminal = launch::launch_joined(&spec, streams, &self.kernel, &self.sandbox.tree, joined.pid())?;
         let (console, master) = behind_pty(terminal.as_ref(), size, &self.engine)?;
         let life = Life::new(joined.pid(), console);
-        life.begin();
+        life.begin(&**self.engine.events());
         let told = Arc::clone(&life);
         let on_exit = Box::new(move |ending| {
             told.end(status(ending));

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use kernel_base::sync::Mutex;
 use kernel_task::kernel::ExitStatus;
-use platform_api::HostTid;
+use platform_api::{HostTid, KernelEvents};
 use runtime_control::{Exit, State, WindowSize};
 
 use crate::console::Console;
@@ -34,8 +34,11 @@ impl Life {
         Arc::new(Self { pid, console, runs: AtomicBool::new(false), end })
     }
 
-    /// Its program is running.
-    pub(crate) fn begin(&self) {
+    /// Its program is about to run.
+    pub(crate) fn begin(&self, events: &dyn KernelEvents) {
+        if let Some(console) = &self.console {
+            console.follow(events);
+        }
         self.runs.store(true, Ordering::Relaxed);
     }
 

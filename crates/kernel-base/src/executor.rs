@@ -2,10 +2,13 @@
 //! Otherwise it is parked here, and whoever makes it ready puts it on the ready queue, which that same
 //! thread drains when it has finished its own event. No thread is held by a waiting call.
 //!
+//! Containers that share objects (a pod's) have an [`Executor`] each and one [`ReadyQueue`]: a thread that serves one of
+//! them finishes what it made ready in another.
+//!
 //! The fast path allocates nothing: a worker keeps one [`Slot`] whose box is used again for every call
 //! that does not wait.
 //!
-//! Lock order: `Parked.state` before `Executor.parked` before `Executor.ready`; a future is polled and
+//! Lock order: `Parked.state` before `Executor.parked` before `ReadyQueue`; a future is polled and
 //! dropped with none of them held.
 
 use std::collections::VecDeque;
@@ -46,11 +49,52 @@ impl<F: Future<Output = ()> + Send + 'static> Wake for Parked<F> {
                 *state = State::Queued(future);
                 drop(state);
                 if let Some(executor) = self.executor.upgrade() {
-                    executor.ready.lock().push_back(self);
+                    executor.ready.0.lock().push_back(self);
                 }
             }
             State::Polling { .. } => *state = State::Polling { woken: true },
             other => *state = other,
+        }
+    }
+}
+
+/// A parked call that has become ready.
+trait Ready: Send + Sync {
+    fn poll(self: Arc<Self>);
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Ready for Parked<F> {
+    fn poll(self: Arc<Self>) {
+        let mut state = self.state.lock();
+        let State::Queued(mut future) = std::mem::replace(&mut *state, State::Empty) else { return };
+        // Without an executor its container is gone.
+        let Some(executor) = self.executor.upgrade() else {
+            drop(state);
+            return drop(future);
+        };
+        *state = State::Polling { woken: false };
+        drop(state);
+        let waker = Waker::from(Arc::clone(&self));
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(()) => {
+                *self.state.lock() = State::Empty;
+                executor.forget(&self);
+            }
+            Poll::Pending => executor.settle(&self, future),
+        }
+    }
+}
+
+/// The calls that have become ready, of one container or of all in a pod.
+#[derive(Default)]
+pub struct ReadyQueue(Mutex<VecDeque<Arc<dyn Ready>>>);
+
+impl ReadyQueue {
+    /// Polls every call that has become ready, until none is left.
+    pub fn drain(&self) {
+        loop {
+            let Some(parked) = self.0.lock().pop_front() else { return };
+            parked.poll();
         }
     }
 }
@@ -63,7 +107,7 @@ struct Entry<F> {
 /// All parked calls of a container, at most one for each thread.
 pub struct Executor<F> {
     parked: Mutex<HashMap<HostTid, Entry<F>>>,
-    ready: Mutex<VecDeque<Arc<Parked<F>>>>,
+    ready: Arc<ReadyQueue>,
 }
 
 /// A worker's place for the call that it polls.
@@ -76,8 +120,8 @@ pub struct Slot<F> {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
     /// An executor with nothing parked.
     #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self { parked: Mutex::default(), ready: Mutex::default() })
+    pub fn new(ready: &Arc<ReadyQueue>) -> Arc<Self> {
+        Arc::new(Self { parked: Mutex::default(), ready: Arc::clone(ready) })
     }
 
     /// A slot for one worker.
@@ -131,29 +175,16 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
             State::Polling { woken: true } => {
                 *state = State::Queued(future);
                 drop(state);
-                self.ready.lock().push_back(Arc::clone(parked));
+                let again: Arc<dyn Ready> = Arc::<Parked<F>>::clone(parked);
+                self.ready.0.lock().push_back(again);
             }
             _ => *state = State::Waiting(future),
         }
     }
 
-    /// Polls every call that has become ready, until none is left.
+    /// [`ReadyQueue::drain`].
     pub fn drain(&self) {
-        loop {
-            let Some(parked) = self.ready.lock().pop_front() else { return };
-            let mut state = parked.state.lock();
-            let State::Queued(mut future) = std::mem::replace(&mut *state, State::Empty) else { continue };
-            *state = State::Polling { woken: false };
-            drop(state);
-            let waker = Waker::from(Arc::clone(&parked));
-            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(()) => {
-                    *parked.state.lock() = State::Empty;
-                    self.forget(&parked);
-                }
-                Poll::Pending => self.settle(&parked, future),
-            }
-        }
+        self.ready.drain();
     }
 
     /// Takes a finished call out of the map, unless its thread has parked another one meanwhile.
@@ -197,7 +228,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Executor, Slot};
+    use super::{Executor, ReadyQueue, Slot};
     use crate::wait::WaitQueue;
     use abi_linux::fs::Events;
     use platform_api::{CallId, Syscall};
@@ -222,7 +253,7 @@ mod tests {
 
     #[test]
     fn parked_call_runs_after_wake_and_drain() {
-        let executor: Arc<Executor<Job>> = Executor::new();
+        let executor: Arc<Executor<Job>> = Executor::new(&Arc::default());
         let mut slot: Slot<Job> = executor.slot();
         let (queue, level, done) = (Arc::default(), Arc::default(), Arc::default());
         executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
@@ -238,8 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn call_of_one_container_is_finished_by_a_thread_of_another() {
+        let ready: Arc<ReadyQueue> = Arc::default();
+        let (own, other): (Arc<Executor<Job>>, Arc<Executor<Job>>) =
+            (Executor::new(&ready), Executor::new(&ready));
+        let mut slot: Slot<Job> = own.slot();
+        let (queue, level, done) = (Arc::default(), Arc::new(AtomicU32::new(0)), Arc::default());
+        own.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
+        level.store(1, Ordering::SeqCst);
+        queue.wake(Events::IN);
+        other.drain();
+        assert_eq!(done.load(Ordering::SeqCst), 1);
+        assert!(own.parked_call(7).is_none());
+    }
+
+    #[test]
     fn cancelled_call_leaves_no_waiter() {
-        let executor: Arc<Executor<Job>> = Executor::new();
+        let executor: Arc<Executor<Job>> = Executor::new(&Arc::default());
         let mut slot = executor.slot();
         let (queue, level, done) = (Arc::default(), Arc::default(), Arc::default());
         executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
@@ -252,7 +298,7 @@ mod tests {
 
     #[test]
     fn ready_call_never_parks() {
-        let executor: Arc<Executor<Job>> = Executor::new();
+        let executor: Arc<Executor<Job>> = Executor::new(&Arc::default());
         let mut slot = executor.slot();
         let (queue, done) = (Arc::default(), Arc::default());
         let level = Arc::new(AtomicU32::new(1));

@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
-use kernel_base::executor::{Executor, Slot};
+use kernel_base::executor::{Executor, ReadyQueue, Slot};
 use kernel_task::kernel::ParkedCalls;
 use kernel_task::{Kernel, Task, current};
 use platform_api::{HostTid, KernelEvents, Reply, Restart, SignalTarget, Syscall, Worker};
@@ -167,22 +167,23 @@ impl<F: Future<Output = ()> + Send + 'static> KernelEvents for Events<F> {
 }
 
 /// A kernel's engine: makes workers, which share what is parked.
+#[derive(Clone)]
 pub struct Engine {
-    make: Box<dyn Fn() -> Box<dyn Worker> + Send + Sync>,
+    make: Arc<dyn Fn() -> Box<dyn Worker> + Send + Sync>,
     events: Arc<dyn KernelEvents>,
 }
 
 impl Engine {
-    /// The engine of a kernel; one for each.
+    /// The engine of a kernel; one for each. Kernels that share objects have one queue.
     #[must_use]
-    pub fn new(kernel: &Arc<Kernel>, trace: Option<Arc<dyn Trace>>) -> Self {
-        assemble(kernel, trace, run)
+    pub fn new(kernel: &Arc<Kernel>, trace: Option<Arc<dyn Trace>>, ready: &Arc<ReadyQueue>) -> Self {
+        assemble(kernel, trace, ready, run)
     }
 
     /// Makes `count` workers.
     #[must_use]
     pub fn workers(&self, count: usize) -> Vec<Box<dyn Worker>> {
-        std::iter::repeat_with(&self.make).take(count).collect()
+        std::iter::repeat_with(|| (self.make)()).take(count).collect()
     }
 
     /// What the platform's reactor tells.
@@ -192,12 +193,17 @@ impl Engine {
     }
 }
 
-fn assemble<F, M>(kernel: &Arc<Kernel>, trace: Option<Arc<dyn Trace>>, make: M) -> Engine
+fn assemble<F, M>(
+    kernel: &Arc<Kernel>,
+    trace: Option<Arc<dyn Trace>>,
+    ready: &Arc<ReadyQueue>,
+    make: M,
+) -> Engine
 where
     F: Future<Output = ()> + Send + 'static,
     M: Fn(Arc<Shared>, Cx) -> F + Send + Sync + Clone + 'static,
 {
-    let executor = Executor::new();
+    let executor = Executor::new(ready);
     kernel.set_parked_calls(Arc::new(Parked(Arc::clone(&executor))));
     let shared = Arc::new(Shared { kernel: Arc::clone(kernel), trace });
     let events = Arc::new(Events { kernel: Arc::clone(kernel), executor: Arc::clone(&executor) });
@@ -209,5 +215,5 @@ where
             make: make.clone(),
         })
     };
-    Engine { make: Box::new(worker), events }
+    Engine { make: Arc::new(worker), events }
 }

@@ -113,17 +113,10 @@ impl ForkSnapshot {
         }
     }
 
-    /// The snapshot of a process that joins `init`'s namespaces.
+    /// That of a process which joins these namespaces.
     #[must_use]
-    pub fn for_joined(
-        files: FdTable,
-        fs: FsState,
-        credentials: Credentials,
-        limits: Limits,
-        init: &Process,
-    ) -> Self {
-        let namespaces = Some(init.namespaces());
-        Self { namespaces, ..Self::for_init(files, fs, credentials, limits) }
+    pub fn joining(self, namespaces: Arc<Namespaces>) -> Self {
+        Self { namespaces: Some(namespaces), ..self }
     }
 
     /// A snapshot for the container's first process.

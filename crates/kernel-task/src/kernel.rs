@@ -124,16 +124,22 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// A kernel without processes.
+    /// A kernel without processes, with namespaces of its own.
     #[must_use]
     pub fn new(platform: Arc<dyn Platform>, uts: Uts) -> Arc<Self> {
+        Self::within(platform, UtsNamespace::initial(uts), IpcNamespace::initial())
+    }
+
+    /// A kernel without processes in these namespaces, which may be those of another container.
+    #[must_use]
+    pub fn within(platform: Arc<dyn Platform>, uts: Arc<UtsNamespace>, ipc: Arc<IpcNamespace>) -> Arc<Self> {
         let timers = Arc::new(Timers::new(Arc::clone(&platform)));
         let boot_ns = timers.now_ns();
         Arc::new(Self {
             platform,
             timers,
-            uts: UtsNamespace::initial(uts),
-            ipc: IpcNamespace::initial(),
+            uts,
+            ipc,
             events: OnceLock::new(),
             parked: OnceLock::new(),
             signal_arrivals: WaitQueue::new(),

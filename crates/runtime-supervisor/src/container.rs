@@ -18,6 +18,7 @@ use kernel_base::sync::Mutex;
 use kernel_fs::tty::PtyMaster;
 use kernel_syscalls::Engine;
 use kernel_task::kernel::{ExitStatus, Uts};
+use kernel_task::namespaces::{IpcNamespace, UtsNamespace};
 use kernel_task::{Kernel, Process};
 use platform_api::{HostTid, Platform};
 use platform_notify::maker::Maker;
@@ -26,20 +27,22 @@ use runtime_control::{State, WindowSize};
 use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, ProcessSpec};
 
+use crate::beside::{self, Beside};
 use crate::console::Console;
 use crate::error::Error;
 use crate::jobs::Jobs;
-use crate::launch::{self, Sandbox};
+use crate::launch::{self, Place, Sandbox};
 use crate::life::Life;
 use crate::network;
 use crate::owner::Owner;
+use crate::pod::Shared;
 use crate::publish::{self, Published};
 use crate::settings;
 use crate::stdio::Streams;
 use crate::trace::{self, TraceTo};
 
 /// Worker threads of a listener: one is hot, the other takes over while it is in a long host call.
-const WORKERS: usize = 2;
+pub(crate) const WORKERS: usize = 2;
 
 /// How a container is to be made, apart from its specification.
 pub(crate) struct Making {
@@ -57,9 +60,13 @@ pub(crate) struct Container {
     spec: ContainerSpec,
     filter: Vec<Instruction>,
     ids: GuestIds,
-    cgroup: Option<Cgroup>,
+    pub(crate) cgroup: Option<Cgroup>,
     maker: Option<Arc<Maker>>,
-    platform: Arc<NotifyPlatform>,
+    pub(crate) platform: Arc<NotifyPlatform>,
+    pub(crate) uts: Arc<UtsNamespace>,
+    pub(crate) ipc: Arc<IpcNamespace>,
+    /// Where it has no process namespace of its own.
+    beside: Option<Beside>,
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) engine: Engine,
     pub(crate) sandbox: Sandbox,
@@ -74,60 +81,85 @@ pub(crate) struct Container {
 
 impl Container {
     /// Makes a container on this thread, which has to deliver then.
-    pub(crate) fn create(spec: ContainerSpec, making: Making) -> Result<Arc<Self>, Error> {
+    pub(crate) fn create(spec: ContainerSpec, making: Making, shared: Shared) -> Result<Arc<Self>, Error> {
         let rules = syscall_table::seccomp::plan(spec.strict);
         let program = host_seccomp::compile(&rules).map_err(Error::Filter)?;
         let filter: Vec<Instruction> = program.iter().map(instruction).collect();
         let ids = GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid };
-        let network = joined_network(&spec)?;
+        let names = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
+        let uts = shared.uts.unwrap_or_else(|| UtsNamespace::initial(names));
+        let ipc = shared.ipc.unwrap_or_else(IpcNamespace::initial);
+        let (cgroup, maker) = (making.cgroup.as_ref(), making.maker.as_deref());
+        let first = First { spec: &spec, filter: &filter, ids, cgroup, maker };
+        if let Some(host) = &shared.pid {
+            let joined = first.join(&host.platform, &spec.process)?;
+            let place = Place { uts: &uts, ipc: &ipc, terminals: Some(&host.sandbox.tree.terminals) };
+            let pid = joined.pid();
+            let sandbox = launch::launch_beside(&spec, &making.streams, &host.kernel, place, pid)?;
+            let (console, master) = behind_pty(sandbox.terminal.as_ref(), making.size, &host.engine)?;
+            return Ok(Arc::new(Self {
+                cgroup: making.cgroup,
+                maker: making.maker,
+                published: Mutex::new(None),
+                platform: Arc::clone(&host.platform),
+                beside: Some(Beside::new(joined)),
+                kernel: Arc::clone(&host.kernel),
+                engine: host.engine.clone(),
+                init: Life::new(pid, console),
+                master: Mutex::new(master),
+                joined: Mutex::default(),
+                started: AtomicBool::new(false),
+                spec,
+                filter,
+                ids,
+                uts,
+                ipc,
+                sandbox,
+            }));
+        }
         let published = publish::listen(&spec.network.publish)?;
-        let doors = doors(making.cgroup.as_ref())?;
-        let made = platform_notify::spawn(SpawnSpec {
-            filter: &filter,
-            program: guest_loader::LOADER,
-            argv: c_strings(&spec.process.args, "argument")?,
-            envp: c_strings(&spec.process.env, "environment variable")?,
-            ids,
-            place: &|pid| place(making.cgroup.as_ref().filter(|_| doors.is_none()), pid),
-            doors: doors.as_deref().unwrap_or_default(),
-            network: network.as_ref().map(AsFd::as_fd),
-            maker: making.maker.as_deref(),
-        });
-        let platform = NotifyPlatform::new(made.map_err(Error::Spawn)?).map_err(Error::Platform)?;
+        let platform = NotifyPlatform::new(first.spawn()?).map_err(Error::Platform)?;
         enter_cpu_groups(&platform, making.cgroup.as_ref());
-        let uts = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
-        let kernel = Kernel::new(Arc::clone(&platform) as Arc<dyn Platform>, uts);
-        network::install(&spec, &kernel, platform.init());
+        let host: Arc<dyn Platform> = Arc::<NotifyPlatform>::clone(&platform);
+        let kernel = Kernel::within(host, Arc::clone(&uts), Arc::clone(&ipc));
+        network::install(&spec, &kernel, platform.init(), shared.net);
         // On an error the platform goes, and the init with it: it has done nothing yet.
-        let sandbox = launch::launch(&spec, &making.streams, &kernel, platform.init())?;
-        let engine = Engine::new(&kernel, making.trace.map(trace::start));
+        let place = Place { uts: &uts, ipc: &ipc, terminals: None };
+        let sandbox = launch::launch(&spec, &making.streams, &kernel, place, platform.init())?;
+        let engine = Engine::new(&kernel, making.trace.map(trace::start), &shared.ready);
         let (console, master) = match &making.streams {
             Streams::Own(..) => (None, None),
             _ => behind_pty(sandbox.terminal.as_ref(), making.size, &engine)?,
         };
-        let init = Life::new(platform.init(), console);
-        let (master, joined, started) = (Mutex::new(master), Mutex::default(), AtomicBool::new(false));
-        let (cgroup, maker) = (making.cgroup, making.maker);
         Ok(Arc::new(Self {
+            init: Life::new(platform.init(), console),
+            beside: None,
+            master: Mutex::new(master),
+            joined: Mutex::default(),
+            started: AtomicBool::new(false),
+            cgroup: making.cgroup,
             spec,
             filter,
             ids,
-            cgroup,
-            maker,
+            maker: making.maker,
             platform,
+            uts,
+            ipc,
             kernel,
             engine,
             sandbox,
-            master,
-            init,
-            joined,
-            started,
             published: Mutex::new(Some(published)),
         }))
     }
 
+    /// Whether its process 1 is its own.
+    pub(crate) fn has_own_processes(&self) -> bool {
+        self.beside.is_none()
+    }
+
     /// Says who hears of what happens in it; once, before it starts.
     pub(crate) fn set_owner(&self, jobs: Option<Arc<Jobs>>) {
+        // Of a pod's process namespace, once.
         let _ = self.kernel.events.set(Arc::new(Owner::new(jobs, Arc::clone(&self.sandbox.tree.terminals))));
     }
 
@@ -152,11 +184,19 @@ impl Container {
             publish::start(published, &self.kernel, self.engine.events())?;
         }
         self.init.begin(&**self.engine.events());
+        if let Some(beside) = &self.beside {
+            return beside.start(self);
+        }
         self.platform.serve(self.engine.workers(WORKERS)).map_err(Error::Platform)
     }
 
     /// Delivers events until the container has ended.
     pub(crate) fn deliver(&self) -> Result<ExitStatus, Error> {
+        if self.beside.is_some() {
+            let status = Beside::wait(self);
+            self.forget_mount_points();
+            return Ok(status);
+        }
         let init = self.kernel.init();
         let ending = self.platform.deliver(self.engine.events());
         let status = match ending {
@@ -167,14 +207,19 @@ impl Container {
             Ok(ending) => Ok(status(ending)),
             Err(errno) => Err(Error::Platform(errno)),
         };
-        if !self.started.load(Ordering::SeqCst) {
-            self.sandbox.tree.mount_points.remove();
-        }
+        self.forget_mount_points();
         // The kernel keeps the dead until they have been waited for, and they the kernel.
         drop(self.kernel.zombies());
         self.init.end(*status.as_ref().unwrap_or(&ExitStatus::Signal(Signal::SIGKILL.raw())));
         self.init.drain();
         status
+    }
+
+    /// A container that has never run leaves its root as it was.
+    fn forget_mount_points(&self) {
+        if !self.started.load(Ordering::SeqCst) {
+            self.sandbox.tree.mount_points.remove();
+        }
     }
 
     /// Makes a process in the container and runs it; with the master of its terminal.
@@ -207,9 +252,12 @@ impl Container {
         streams: &Streams,
         size: Option<WindowSize>,
     ) -> Result<(Arc<Life>, Option<OwnedFd>), Error> {
-        let joined = self.spawn_joined(&process)?;
+        let (cgroup, maker) = (self.cgroup.as_ref(), self.maker.as_deref());
+        let making = First { spec: &self.spec, filter: &self.filter, ids: self.ids, cgroup, maker };
+        let joined = making.join(&self.platform, &process)?;
         let spec = ContainerSpec { process, ..self.spec.clone() };
-        let terminal = launch::launch_joined(&spec, streams, &self.kernel, &self.sandbox.tree, joined.pid())?;
+        let first = self.process_of(self.init.pid).ok_or(Error::Platform(Errno::ESRCH))?;
+        let terminal = launch::launch_joined(&spec, streams, &first, &self.sandbox.tree, joined.pid())?;
         let (console, master) = behind_pty(terminal.as_ref(), size, &self.engine)?;
         let life = Life::new(joined.pid(), console);
         life.begin(&**self.engine.events());
@@ -219,25 +267,6 @@ impl Container {
         });
         self.platform.admit(joined, self.engine.workers(WORKERS), on_exit).map_err(Error::Platform)?;
         Ok((life, master))
-    }
-
-    fn spawn_joined(&self, process: &ProcessSpec) -> Result<Joined, Error> {
-        let doors = doors(self.cgroup.as_ref())?;
-        let spec = SpawnSpec {
-            filter: &self.filter,
-            program: guest_loader::LOADER,
-            argv: c_strings(&process.args, "argument")?,
-            envp: c_strings(&process.env, "environment variable")?,
-            ids: self.ids,
-            place: &|pid| {
-                settings::start_on(process, pid)?;
-                place(self.cgroup.as_ref().filter(|_| doors.is_none()), pid)
-            },
-            doors: doors.as_deref().unwrap_or_default(),
-            network: None,
-            maker: self.maker.as_deref(),
-        };
-        self.platform.join(spec).map_err(Error::Spawn)
     }
 
     /// A process by its exec id, the first without one.
@@ -287,7 +316,7 @@ impl Container {
         if !self.started.load(Ordering::SeqCst) {
             return self.kill_created(signal);
         }
-        self.kernel.processes().iter().try_for_each(|process| self.send(process, signal))
+        self.processes().iter().try_for_each(|process| self.send(process, signal))
     }
 
     fn send(&self, process: &Arc<Process>, signal: i32) -> Result<(), Error> {
@@ -316,7 +345,11 @@ impl Container {
 
     /// Kills everything in it.
     pub(crate) fn destroy(&self) -> Result<(), Error> {
-        match self.platform.kill() {
+        let killed = match &self.beside {
+            Some(beside) => beside.destroy(self),
+            None => self.platform.kill(),
+        };
+        match killed {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(errno) => Err(Error::Platform(errno)),
         }
@@ -327,7 +360,60 @@ impl Container {
         if self.init.has_ended() {
             return Vec::new();
         }
-        self.kernel.processes().iter().map(|process| process.tgid).collect()
+        self.processes().iter().map(|process| process.tgid).collect()
+    }
+
+    fn processes(&self) -> Vec<Arc<Process>> {
+        if self.has_own_processes() { self.kernel.processes() } else { beside::processes(self) }
+    }
+}
+
+/// What a container's processes are made with on the host.
+struct First<'a> {
+    spec: &'a ContainerSpec,
+    filter: &'a [Instruction],
+    ids: GuestIds,
+    cgroup: Option<&'a Cgroup>,
+    maker: Option<&'a Maker>,
+}
+
+impl First<'_> {
+    /// Makes an init.
+    fn spawn(&self) -> Result<platform_notify::Container, Error> {
+        let (process, network) = (&self.spec.process, joined_network(self.spec)?);
+        let doors = doors(self.cgroup)?;
+        platform_notify::spawn(SpawnSpec {
+            filter: self.filter,
+            program: guest_loader::LOADER,
+            argv: c_strings(&process.args, "argument")?,
+            envp: c_strings(&process.env, "environment variable")?,
+            ids: self.ids,
+            place: &|pid| place(self.cgroup.filter(|_| doors.is_none()), pid),
+            doors: doors.as_deref().unwrap_or_default(),
+            network: network.as_ref().map(AsFd::as_fd),
+            maker: self.maker,
+        })
+        .map_err(Error::Spawn)
+    }
+
+    /// Makes another process, in the namespaces of this platform's init.
+    fn join(&self, platform: &NotifyPlatform, process: &ProcessSpec) -> Result<Joined, Error> {
+        let doors = doors(self.cgroup)?;
+        let spec = SpawnSpec {
+            filter: self.filter,
+            program: guest_loader::LOADER,
+            argv: c_strings(&process.args, "argument")?,
+            envp: c_strings(&process.env, "environment variable")?,
+            ids: self.ids,
+            place: &|pid| {
+                settings::start_on(process, pid)?;
+                place(self.cgroup.filter(|_| doors.is_none()), pid)
+            },
+            doors: doors.as_deref().unwrap_or_default(),
+            network: None,
+            maker: self.maker,
+        };
+        platform.join(spec).map_err(Error::Spawn)
     }
 }
 
@@ -384,7 +470,7 @@ fn place(cgroup: Option<&Cgroup>, pid: HostTid) -> SysResult<()> {
     })
 }
 
-fn status(ending: Ending) -> ExitStatus {
+pub(crate) fn status(ending: Ending) -> ExitStatus {
     match ending {
         Ending::Exited(code) => ExitStatus::Code(code),
         Ending::Killed(signal) => ExitStatus::Signal(signal),

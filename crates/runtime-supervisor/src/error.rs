@@ -78,6 +78,10 @@ pub enum Error {
     Bundle(runtime_oci::BundleError),
     #[error("config.json: {field}: the host refuses {wanted}: {errno}{}", setting_remedy(.field, *.errno))]
     Setting { field: &'static str, wanted: String, errno: Errno },
+    #[error(
+        "config.json: linux.namespaces: {path}, the path of {kind}, is of no container of this sandbox; name one of the pod's, or leave the path out"
+    )]
+    NotInPod { kind: String, path: String },
     #[error("config.json: linux.sysctl: {name} = {value:?}: {errno}{}", sysctl_remedy(*.errno))]
     Sysctl { name: String, value: String, errno: Errno },
     #[error("config.json: linux.devices: {path}: {errno}; leave it out, or choose a path that is free")]
@@ -153,6 +157,7 @@ impl Error {
             | Self::Rlimit { .. }
             | Self::Bundle(_)
             | Self::Setting { .. }
+            | Self::NotInPod { .. }
             | Self::Sysctl { .. }
             | Self::Device { .. } => Kind::Invalid,
             _ => Kind::Failed,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use abi_linux::Errno;
 use abi_linux::fs::OpenFlags;
-use kernel_fs::tty::PtyMaster;
+use kernel_fs::tty::{PtyMaster, Terminals};
 use kernel_task::exec::{ExecTarget, FirstExec};
 use kernel_task::fork::ForkSnapshot;
 use kernel_task::fs::FsState;
+use kernel_task::namespaces::{IpcNamespace, Namespaces, UtsNamespace};
 use kernel_task::{FdTable, Kernel, Process, Task};
 use kernel_vfs::mount::MountNamespace;
 use kernel_vfs::walk::WalkFlags;
@@ -28,20 +29,53 @@ pub(crate) struct Sandbox {
     pub(crate) terminal: Option<Arc<PtyMaster>>,
 }
 
+/// Whose objects a container has, its own or those of others.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) uts: &'a Arc<UtsNamespace>,
+    pub(crate) ipc: &'a Arc<IpcNamespace>,
+    /// Of the process namespace that it joins.
+    pub(crate) terminals: Option<&'a Arc<Terminals>>,
+}
+
 /// Makes everything that the first process needs and prepares its program.
 pub(crate) fn launch(
     spec: &ContainerSpec,
     streams: &Streams,
     kernel: &Arc<Kernel>,
+    place: Place<'_>,
     init: HostTid,
 ) -> Result<Sandbox, Error> {
-    let tree = registry::build(spec, kernel, init)?;
-    let fs = fs_state(spec, &tree.namespace);
-    let launched = credentials::limits(spec, &*kernel.platform, init).and_then(|limits| {
-        let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits);
-        furnish(spec, streams, &tree, &kernel.adopt_init(init, snapshot))
-    });
-    match launched {
+    let tree = registry::build(spec, kernel, place, init)?;
+    within(tree, |tree| {
+        let snapshot = snapshot(spec, kernel, tree, init)?;
+        furnish(spec, streams, tree, &kernel.adopt_init(init, snapshot))
+    })
+}
+
+/// [`launch`] of a first process that is put into the process namespace of another container.
+pub(crate) fn launch_beside(
+    spec: &ContainerSpec,
+    streams: &Streams,
+    kernel: &Arc<Kernel>,
+    place: Place<'_>,
+    pid: HostTid,
+) -> Result<Sandbox, Error> {
+    let tree = registry::build(spec, kernel, place, pid)?;
+    within(tree, |tree| {
+        let namespaces = Namespaces::initial(Arc::clone(&tree.namespace), place.uts, place.ipc);
+        let snapshot = snapshot(spec, kernel, tree, pid)?.joining(namespaces);
+        let process = kernel.adopt_joined(pid, snapshot).map_err(Error::Platform)?;
+        furnish(spec, streams, tree, &process)
+    })
+}
+
+/// What was made in the root to mount on goes if the rest fails.
+fn within(
+    tree: Tree,
+    launch: impl FnOnce(&Tree) -> Result<Option<Arc<PtyMaster>>, Error>,
+) -> Result<Sandbox, Error> {
+    match launch(&tree) {
         Ok(terminal) => Ok(Sandbox { tree, terminal }),
         Err(error) => {
             tree.mount_points.remove();
@@ -50,20 +84,26 @@ pub(crate) fn launch(
     }
 }
 
-/// Makes everything that a process needs which joins the container from outside. `spec` is the container's with that
-/// process in place of the first.
+fn snapshot(spec: &ContainerSpec, kernel: &Kernel, tree: &Tree, pid: HostTid) -> Result<ForkSnapshot, Error> {
+    let limits = credentials::limits(spec, &*kernel.platform, pid)?;
+    let fs = fs_state(spec, &tree.namespace);
+    Ok(ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits))
+}
+
+/// Makes everything that a process needs which joins the container from outside, where `first` is. `spec` is the
+/// container's with that process in place of the first.
 pub(crate) fn launch_joined(
     spec: &ContainerSpec,
     streams: &Streams,
-    kernel: &Arc<Kernel>,
+    first: &Process,
     tree: &Tree,
     pid: HostTid,
 ) -> Result<Option<Arc<PtyMaster>>, Error> {
-    let init = kernel.init().ok_or(Error::Platform(Errno::ESRCH))?;
-    let fs = fs_state(spec, &init.namespaces().mnt);
+    let (kernel, namespaces) = (&first.kernel, first.namespaces());
+    let fs = fs_state(spec, &namespaces.mnt);
     let limits = credentials::limits(spec, &*kernel.platform, pid)?;
     let credentials = credentials::credentials(spec);
-    let snapshot = ForkSnapshot::for_joined(FdTable::new(), fs, credentials, limits, &init);
+    let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials, limits).joining(namespaces);
     let process = kernel.adopt_joined(pid, snapshot).map_err(Error::Platform)?;
     furnish(spec, streams, tree, &process)
 }

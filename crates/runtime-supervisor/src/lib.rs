@@ -6,6 +6,7 @@
 //! given one, too.
 #![forbid(unsafe_code)]
 
+mod beside;
 mod confinement;
 mod console;
 mod container;
@@ -20,6 +21,7 @@ mod life;
 mod mount_points;
 mod network;
 mod owner;
+mod pod;
 mod publish;
 mod registry;
 mod server;
@@ -46,6 +48,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::confinement::Sockets;
 use crate::container::{Container, Making};
 use crate::keeper::Keeper;
+use crate::pod::Shared;
 use crate::stdio::{OwnTerminal, Streams};
 use crate::supervisor::{Held, Supervisor};
 
@@ -124,7 +127,8 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
         confinement::scope();
     }
     let making = Making { streams: Streams::Own(terminal, descriptors), size: None, cgroup, maker, trace };
-    let container = Container::create(spec.clone(), making)?;
+    let shared = Shared::find(spec, &[], &Arc::default())?;
+    let container = Container::create(spec.clone(), making, shared)?;
     // Before there are other threads, and before a guest's first instruction.
     confinement::confine(Sockets::of(spec))?;
     let (kernel, events) = (&container.kernel, container.engine.events());

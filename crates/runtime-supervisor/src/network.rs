@@ -1,9 +1,10 @@
 //! What stands behind a container's INET sockets: loopback in memory, or the host in the container's network namespace.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
 use kernel_net::NetNamespace;
+use kernel_net::unix::AF_UNIX;
 use kernel_net::host::{HostStack, Namespace, RawSockets, Whose};
 use kernel_task::Kernel;
 use platform_api::HostTid;
@@ -14,10 +15,18 @@ use rustix::process::{Resource, getrlimit};
 const SHARE: u64 = 2;
 
 /// Says what network `kernel` has. The namespace is entered with the first socket: most containers that end soon have
-/// none.
-pub(crate) fn install(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) {
+/// none. One that is in `other`'s, in its pod, has the names of Unix sockets and the loopback in memory in common with
+/// it; what is the host's is the same anyway.
+pub(crate) fn install(
+    spec: &ContainerSpec,
+    kernel: &Arc<Kernel>,
+    init: HostTid,
+    other: Option<Weak<Kernel>>,
+) {
+    let other = move || other.as_ref().and_then(Weak::upgrade);
     if spec.network.mode == NetworkMode::None {
-        return;
+        let same = move || other().map_or_else(NetNamespace::new, |other| Arc::clone(other.net()));
+        return kernel.set_net_maker(Box::new(same));
     }
     let own = spec.namespaces.iter().find(|namespace| namespace.kind == "network");
     let plan = Plan {
@@ -33,10 +42,14 @@ pub(crate) fn install(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid)
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             NetNamespace::with_stack(HostStack::new(namespace, Arc::clone(&platform), plan.raw, most))
         });
-        opened.unwrap_or_else(|error| {
+        let net = opened.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot enter the container's network namespace: it has lo alone");
             NetNamespace::new()
-        })
+        });
+        if let Some(unix) = other().and_then(|other| other.net().family(AF_UNIX.into()).ok()) {
+            net.add_family(AF_UNIX, unix);
+        }
+        net
     }));
 }
 

@@ -22,6 +22,7 @@ use kernel_fs::sys::cgroup::CgroupFs;
 use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
 use kernel_fs::tty::{SessionSignals, Terminals};
 use kernel_task::Kernel;
+use kernel_task::namespaces::IpcNamespace;
 use kernel_vfs::device::DeviceRegistry;
 use kernel_vfs::inode::SuperBlock;
 use kernel_vfs::mount::{Depth, Mount, MountFlags, MountNamespace, Propagation};
@@ -32,6 +33,7 @@ use runtime_oci::{ContainerSpec, MountKind, MountSpec, Recursion};
 use crate::copy_up;
 use crate::error::{Error, shown};
 use crate::filesystems::{self, Parts};
+use crate::launch::Place;
 use crate::mount_points::MountPoints;
 use crate::tuning;
 
@@ -109,6 +111,7 @@ impl Caller for Builder<'_> {
 
 struct Assembly<'a> {
     kernel: &'a Arc<Kernel>,
+    ipc: &'a Arc<IpcNamespace>,
     devices: Arc<DeviceRegistry>,
     terminals: Arc<Terminals>,
     devpts: Arc<Devpts>,
@@ -116,23 +119,32 @@ struct Assembly<'a> {
 }
 
 /// Builds the tree of `spec`.
-pub(crate) fn build(spec: &ContainerSpec, kernel: &Arc<Kernel>, init: HostTid) -> Result<Tree, Error> {
-    let signals: Arc<dyn SessionSignals> = Arc::new(KernelSignals(Arc::downgrade(kernel)));
-    let terminals = Terminals::new(signals);
+pub(crate) fn build(
+    spec: &ContainerSpec,
+    kernel: &Arc<Kernel>,
+    place: Place<'_>,
+    init: HostTid,
+) -> Result<Tree, Error> {
+    let terminals = place.terminals.cloned().unwrap_or_else(|| {
+        let signals: Arc<dyn SessionSignals> = Arc::new(KernelSignals(Arc::downgrade(kernel)));
+        Terminals::new(signals)
+    });
     let devpts = Devpts::new(Arc::clone(&terminals), kernel.platform.now_ns(Clock::Realtime));
     let devices = Arc::new(DeviceRegistry::new());
     let console = Arc::new(Console::default());
     dev::register(&devices, &kernel.platform, &devpts, &console);
     let names = host_names(spec);
-    let assembly = Assembly { kernel, devices, terminals, devpts, names };
+    let assembly = Assembly { kernel, ipc: place.ipc, devices, terminals, devpts, names };
     let parts = Parts {
         kernel: Arc::downgrade(kernel),
         devices: Arc::clone(&assembly.devices),
         terminals: Arc::clone(&assembly.terminals),
         names: assembly.names.clone(),
     };
-    *kernel.cgroup_files.write() = runtime_oci::cgroup::files_shown(&spec.resources);
-    // Once: a kernel has one tree.
+    // Once: a container that joins another's processes sees that one's limits, and its types of filesystems.
+    if kernel.filesystems.get().is_none() {
+        *kernel.cgroup_files.write() = runtime_oci::cgroup::files_shown(&spec.resources);
+    }
     let _ = kernel.filesystems.set(filesystems::types(parts));
     let builder = Builder { kernel, init, pid: 0 };
     // A root that may not be written and lacks mount points gets them in a layer in memory.
@@ -270,7 +282,7 @@ impl Assembly<'_> {
             // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,
             MountKind::Tmpfs => self.tmpfs(&data, "tmpfs")?,
-            MountKind::Mqueue => mqueue::superblock_of(&self.kernel.ipc.objects, &self.kernel.platform),
+            MountKind::Mqueue => mqueue::superblock_of(&self.ipc.objects, &self.kernel.platform),
             MountKind::Cgroup => CgroupFs::new(self.kernel),
             MountKind::Devtmpfs => self.dev("mode=755", "devtmpfs")?,
             MountKind::Devpts => Arc::clone(&self.devpts) as Arc<dyn SuperBlock>,

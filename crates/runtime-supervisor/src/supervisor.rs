@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use kernel_base::executor::ReadyQueue;
 use kernel_base::sync::Mutex;
 use platform_notify::maker::Maker;
 use runtime_control::{Container as Listed, Create, Exec, Reply, Request, Started, Streams as Wanted, frame};
-use runtime_oci::{ContainerSpec, Status, Store};
+use runtime_oci::{Status, Store};
 
 use crate::confinement::Sockets;
 use crate::container::{Container, Making};
 use crate::error::Error;
 use crate::keeper::Keeper;
 use crate::life::shell_status;
+use crate::pod::Shared;
 use crate::stdio::Streams;
 use crate::trace::TraceTo;
 
@@ -45,6 +45,8 @@ pub(crate) struct Supervisor {
     /// What this process kept the right to make.
     sockets: Sockets,
     maker: Arc<Maker>,
+    /// Calls that have become ready in any of them: they may share what others wait for.
+    ready: Arc<ReadyQueue>,
     /// Requests that are being answered.
     busy: StdMutex<usize>,
     idle: Condvar,
@@ -71,7 +73,8 @@ impl Drop for Busy<'_> {
 impl Supervisor {
     pub(crate) fn new(single: bool, sockets: Sockets, maker: Arc<Maker>) -> Arc<Self> {
         let (containers, busy) = (Mutex::default(), StdMutex::new(0));
-        Arc::new(Self { containers, single, sockets, maker, busy, idle: Condvar::new() })
+        let (ready, idle) = (Arc::default(), Condvar::new());
+        Arc::new(Self { containers, single, sockets, maker, ready, busy, idle })
     }
 
     /// Ends the process, after the one that makes guests.
@@ -131,8 +134,11 @@ impl Supervisor {
                 Ok(Answer::Now(Reply::State(life.state()), None))
             }
             Request::Update { id, resources } => {
-                let files = runtime_oci::cgroup::files_shown(&resources);
-                *self.find(&id)?.container.kernel.cgroup_files.write() = files;
+                let held = self.find(&id)?;
+                if held.container.has_own_processes() {
+                    *held.container.kernel.cgroup_files.write() =
+                        runtime_oci::cgroup::files_shown(&resources);
+                }
                 Ok(done(()))
             }
             Request::Pids { id } => Ok(Answer::Now(Reply::Pids(self.find(&id)?.container.pids()), None)),
@@ -202,47 +208,13 @@ impl Supervisor {
         made
     }
 
-    /// What a container of a pod gets that joins the namespaces of another one: the names that its host has. IPC and
-    /// process ids stay each container's own.
-    fn join_pod(&self, spec: &mut ContainerSpec) {
-        let inode = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.ino()).ok();
-        for namespace in &spec.namespaces {
-            let kind = namespace.kind.as_str();
-            let Some(path) = namespace.path.as_ref().filter(|_| matches!(kind, "uts" | "ipc" | "pid")) else {
-                continue;
-            };
-            if kind != "uts" {
-                tracing::warn!("config.json: linux.namespaces: {kind} is not shared with {}", path.display());
-                continue;
-            }
-            let wanted = inode(path);
-            let held: Vec<Arc<Held>> = self.containers.lock().values().flatten().cloned().collect();
-            let own = |held: &&Arc<Held>| {
-                let pid = held.container.init.pid;
-                wanted.is_some() && inode(Path::new(&format!("/proc/{pid}/ns/uts"))) == wanted
-            };
-            match held.iter().find(own) {
-                Some(held) => {
-                    let names = held.container.kernel.uts.names.read().clone();
-                    (spec.hostname, spec.domainname) = (names.hostname, names.domainname);
-                }
-                None => {
-                    tracing::warn!("config.json: linux.namespaces: {} is no container's here", path.display())
-                }
-            }
-        }
-    }
-
     /// A container's thread.
-    fn host(
-        self: &Arc<Self>,
-        mut create: Create,
-        fds: Vec<OwnedFd>,
-        tell: &Sender<Result<Arc<Held>, Error>>,
-    ) {
+    fn host(self: &Arc<Self>, create: Create, fds: Vec<OwnedFd>, tell: &Sender<Result<Arc<Held>, Error>>) {
         let id = create.id.clone();
-        self.join_pod(&mut create.spec);
-        let made = make(create, fds, &self.maker).and_then(|held| {
+        let others: Vec<_> = self.all().into_iter().map(|(_, held)| Arc::clone(&held.container)).collect();
+        let shared = Shared::find(&create.spec, &others, &self.ready);
+        drop(others);
+        let made = shared.and_then(|shared| make(create, fds, &self.maker, shared)).and_then(|held| {
             self.adopt(&id, Arc::clone(&held))?;
             Ok(held)
         });
@@ -336,7 +308,12 @@ fn end(container: &Container) -> Result<(), Error> {
 }
 
 /// Makes a container for a client.
-fn make(create: Create, fds: Vec<OwnedFd>, maker: &Arc<Maker>) -> Result<Arc<Held>, Error> {
+fn make(
+    create: Create,
+    fds: Vec<OwnedFd>,
+    maker: &Arc<Maker>,
+    shared: Shared,
+) -> Result<Arc<Held>, Error> {
     let (streams, size) = streams(create.streams, fds);
     let trace = create.strace.map(|path| {
         std::fs::File::create(&path).map(TraceTo::File).map_err(|error| Error::Trace(path, error))
@@ -352,7 +329,7 @@ fn make(create: Create, fds: Vec<OwnedFd>, maker: &Arc<Maker>) -> Result<Arc<Hel
         }
         None => None,
     };
-    let container = Container::create(create.spec, making)?;
+    let container = Container::create(create.spec, making, shared)?;
     container.set_owner(None);
     Ok(Arc::new(Held { container, keeper }))
 }

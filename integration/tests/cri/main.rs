@@ -32,7 +32,7 @@ fn each(test: impl Fn(&mut Containerd, &Cri, &str)) {
 #[test]
 fn pod_lives_as_a_kubelet_wants_it() {
     each(|containerd, cri, handler| {
-        let pod = pods::run(containerd, cri, handler, NamespaceOption::default());
+        let pod = pods::run(containerd, cri, handler, pods::OWN_PROCESSES);
         let status = cri.pod_status(&pod.id);
         let address = status.network.expect("an address").ip;
         assert!(status.state == 0 && address.starts_with("10."), "{address}");
@@ -57,6 +57,63 @@ fn pod_lives_as_a_kubelet_wants_it() {
         pod.remove(cri);
         let pods: Items = cri.must("ListPodSandbox", Nothing {});
         assert_eq!(pods, Items::default());
+    });
+}
+
+/// Objects of one container that another one of the pod finds: message queues, and who listens on the loopback.
+fn shares_objects(containerd: &Containerd, cri: &Cri, one: &str, two: &str) {
+    assert_eq!(cri.sh(one, "touch /dev/mqueue/of-one"), (String::new(), 0));
+    assert_eq!(cri.sh(two, "ls /dev/mqueue"), ("of-one\n".to_owned(), 0));
+    // From files: each side has something to say before it can hear the other's end.
+    let listen = "echo hello >/tmp/hello; nc -l -p 7000 </tmp/hello >/tmp/heard 2>&1 & echo";
+    assert_eq!(cri.sh(one, listen).1, 0);
+    let ask = || cri.sh(two, "echo from two >/tmp/said; nc 127.0.0.1 7000 </tmp/said");
+    containerd.eventually("two hears one", || ask() == ("hello\n".to_owned(), 0));
+    containerd.eventually("one hears two", || cri.sh(one, "cat /tmp/heard") == ("from two\n".to_owned(), 0));
+}
+
+#[test]
+fn containers_share_objects_and_not_processes() {
+    each(|containerd, cri, handler| {
+        let pod = pods::run(containerd, cri, handler, pods::OWN_PROCESSES);
+        let one = pod.start(cri, "one", "exec sleep 1111");
+        let two = pod.start(cri, "two", "exec sleep 2222");
+        shares_objects(containerd, cri, &one, &two);
+        let (list, _) = cri.sh(&two, "ps -o pid,args");
+        assert!(list.contains("1 sleep 2222") && !list.contains("sleep 1111"), "{list}");
+        pod.remove(cri);
+    });
+}
+
+#[test]
+fn processes_are_shared_where_the_pod_wants_it() {
+    each(|containerd, cri, handler| {
+        let pod = pods::run(containerd, cri, handler, NamespaceOption::default());
+        let one = pod.start(cri, "one", "cd /tmp; sleep 1111 & echo mine >file; exec sleep 1112");
+        let two = pod.start(cri, "two", "exec sleep 2222");
+        shares_objects(containerd, cri, &one, &two);
+        let (list, _) = cri.sh(&two, "ps -o pid,args");
+        for wanted in ["1 /bin/sleep 1000000", "sleep 1111", "sleep 1112", "sleep 2222"] {
+            assert!(list.contains(wanted), "{wanted}: {list}");
+        }
+        // Their files are their own, but for those who look through a process.
+        assert_eq!(cri.sh(&two, "test -e /tmp/file").1, 1);
+        assert_eq!(cri.sh(&one, "cat /tmp/file"), ("mine\n".to_owned(), 0));
+        // The end of a container's first process is that of all that are its own.
+        assert_eq!(
+            cri.sh(&two, "kill -9 $(ps -o pid,args | awk '/[s]leep 1112/ { print $1 }')"),
+            (String::new(), 0)
+        );
+        containerd.eventually("one has ended", || cri.status(&one).state == ContainerState::Exited as i32);
+        assert_eq!(cri.status(&one).exit_code, 137);
+        containerd
+            .eventually("nothing of one is left", || !cri.sh(&two, "ps -o args").0.contains("sleep 111"));
+        assert_eq!(cri.sh(&two, "echo alive"), ("alive\n".to_owned(), 0));
+        cri.tell("RemoveContainer", &one);
+        let again = pod.start(cri, "again", "exec sleep 3333");
+        assert!(cri.sh(&two, "ps -o args").0.contains("sleep 3333"));
+        cri.stop(&again, 0);
+        pod.remove(cri);
     });
 }
 

@@ -5,8 +5,8 @@ use integration::containerd::{Containerd, IMAGE};
 use crate::client::Cri;
 use crate::messages::{
     ContainerConfig, ContainerSecurity, CreateContainerRequest, Id, ImageStatusRequest, ImageStatusResponse,
-    LinuxContainerConfig, LinuxContainerResources, LinuxPodSandboxConfig, NamespaceOption, Nothing,
-    PodSandboxConfig, PodSandboxMetadata, RunPodSandboxRequest, SandboxSecurity, StatusResponse,
+    LinuxContainerConfig, LinuxContainerResources, LinuxPodSandboxConfig, NamespaceMode, NamespaceOption,
+    Nothing, PodSandboxConfig, PodSandboxMetadata, RunPodSandboxRequest, SandboxSecurity, StatusResponse,
 };
 
 /// A pod that runs.
@@ -18,6 +18,13 @@ pub(crate) struct Pod {
 
 /// Where the containers' logs are, in the scratch directory.
 pub(crate) const LOGS: &str = "logs";
+
+/// What a kubelet asks for unless the pod wants its containers to share processes.
+pub(crate) const OWN_PROCESSES: NamespaceOption = NamespaceOption {
+    network: NamespaceMode::Pod as i32,
+    pid: NamespaceMode::Container as i32,
+    ipc: NamespaceMode::Pod as i32,
+};
 
 /// A client of a containerd whose CRI service is ready to run pods.
 pub(crate) fn connect(containerd: &Containerd) -> Cri {

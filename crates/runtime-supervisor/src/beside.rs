@@ -1,0 +1,78 @@
+//! A container in the process namespace of another one of its pod (Kubernetes' shareProcessNamespace). It has no init of
+//! its own: its first process is put in from outside, as by exec, and the other's kernel serves it. Root, cgroup and
+//! filter are its own; its processes are those in its cgroup.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use abi_linux::SysResult;
+use kernel_base::sync::Mutex;
+use kernel_task::Process;
+use kernel_task::kernel::ExitStatus;
+use platform_notify::Joined;
+use rustc_hash::FxHashSet;
+
+use crate::container::{Container, WORKERS, status};
+use crate::error::Error;
+
+/// Its first process until the start, which waits in its first call.
+pub(crate) struct Beside {
+    waiting: Mutex<Option<Joined>>,
+}
+
+impl Beside {
+    pub(crate) fn new(first: Joined) -> Self {
+        Self { waiting: Mutex::new(Some(first)) }
+    }
+
+    /// Runs its program.
+    pub(crate) fn start(&self, container: &Container) -> Result<(), Error> {
+        let Some(first) = self.waiting.lock().take() else {
+            return Err(Error::WrongState("cannot start a container that has stopped"));
+        };
+        let told = Arc::clone(&container.init);
+        let on_exit = Box::new(move |ending| {
+            told.end(status(ending));
+        });
+        let workers = container.engine.workers(WORKERS);
+        container.platform.admit(first, workers, on_exit).map_err(Error::Platform)
+    }
+
+    /// Waits for the end of its first process, and ends the others then.
+    pub(crate) fn wait(container: &Container) -> ExitStatus {
+        let (tell, end) = channel();
+        container.init.on_end(Box::new(move |exit| {
+            let _ = tell.send(exit);
+        }));
+        // The sender is kept until it has been used.
+        let status = end.recv().map_or(0, |exit| exit.status);
+        kill_all(container);
+        container.init.drain();
+        ExitStatus::Code(status.into())
+    }
+
+    /// Kills everything in it.
+    pub(crate) fn destroy(&self, container: &Container) -> SysResult<()> {
+        if let Some(first) = self.waiting.lock().take() {
+            drop(first);
+            container.init.end(ExitStatus::Signal(abi_linux::signal::Signal::SIGKILL.raw()));
+        }
+        kill_all(container);
+        Ok(())
+    }
+}
+
+fn kill_all(container: &Container) {
+    if let Some(cgroup) = &container.cgroup
+        && let Err(error) = cgroup.kill_all()
+    {
+        tracing::warn!(%error, "cannot kill a container's processes");
+    }
+}
+
+/// Its processes among all of the namespace.
+pub(crate) fn processes(container: &Container) -> Vec<Arc<Process>> {
+    let Some(cgroup) = &container.cgroup else { return Vec::new() };
+    let own: FxHashSet<i32> = cgroup.pids().into_iter().collect();
+    container.kernel.processes().into_iter().filter(|process| own.contains(&process.tgid)).collect()
+}

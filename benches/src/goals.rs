@@ -71,3 +71,7 @@ pub(crate) const MACRO_EACH_OF_RUNC: f64 = 1.5;
 
 /// No workload's time is a larger multiple of runc's.
 pub(crate) const MACRO_WORST_OF_RUNC: f64 = 2.5;
+/// `ctr run` through containerd.
+pub(crate) const CTR_RUN_SHARE_OF_RUNC: f64 = 0.7;
+/// PSS of shim and supervisor of a pod with one idle container.
+pub(crate) const POD_PSS_KIB: u64 = 12 * 1024;

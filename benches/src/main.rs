@@ -2,7 +2,8 @@
 //!
 //! `palisade-bench micro [--json FILE] [--rounds N]` measures single operations with the program `probe`;
 //! `palisade-bench life` measures starts and idle memory (`micro` does so as well); `palisade-bench macro` measures whole
-//! workloads, `palisade-bench net` servers and their clients. It reports and judges nothing: a
+//! workloads, `palisade-bench net` servers and their clients,
+//! `palisade-bench pods` containers and pods behind containerd. It reports and judges nothing: a
 //! machine's figures mean something only beside each other, so the runtimes take turns (A B A B), and each
 //! ratio stands beside the goal that the project has set itself.
 
@@ -11,6 +12,7 @@ mod host;
 mod macros;
 mod micro;
 mod net;
+mod pods;
 mod runtimes;
 mod startup;
 mod table;
@@ -26,7 +28,7 @@ struct Options {
     rounds: usize,
 }
 
-const USAGE: &str = "usage: palisade-bench micro|life|macro|net [--rounds N] [--json FILE]";
+const USAGE: &str = "usage: palisade-bench micro|life|macro|net|pods [--rounds N] [--json FILE]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let run: fn(&Options) -> serde_json::Value = match mode.as_deref() {
         Some("micro") => micro::run,
         Some("life") => |options| startup::run(options.rounds).into(),
+        Some("pods") => |options| pods::run(options.rounds).into(),
         Some("macro") => macros::run,
         Some("net") => net::run,
         _ => return usage(),

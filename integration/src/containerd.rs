@@ -102,10 +102,24 @@ impl Containerd {
 
     /// Ends containerd, not its shims, and starts it again.
     pub fn restart(&mut self) {
+        self.while_down(|_| {});
+    }
+
+    /// As [`Containerd::restart`], with something that is done in between.
+    pub fn while_down(&mut self, body: impl FnOnce(&Self)) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it is ours");
+        body(self);
         self.child = spawn(self.dir.path());
         self.wait_ready();
+    }
+
+    /// The host processes of a container whose cgroup is its id, below [`Containerd::cgroup_parent`].
+    pub fn guests(&self, id: &str) -> Vec<i32> {
+        let group = |controller| Path::new(CGROUPS).join(controller).join(&self.cgroups).join(id);
+        let procs = ["freezer", ""].map(group).map(|group| fs::read_to_string(group.join("cgroup.procs")));
+        let procs = procs.into_iter().find_map(Result::ok).unwrap_or_default();
+        procs.lines().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// A ctr with these arguments.

@@ -113,6 +113,7 @@ impl Pod {
         let started = runtime_control::start(&dir, &self.options(bundle, options))
             .map_err(io("cannot start a supervisor (is palisade beside the shim, or in PATH?)"))?;
         let mut process = started.process;
+        // `wait` closes no output: while this thread is there, the supervisor is.
         let reap = move || {
             let _ = process.wait();
         };
@@ -132,7 +133,7 @@ impl Pod {
             arguments.extend(["--log".into(), log.join(name).into_os_string()]);
         }
         let program = options.palisade.clone().unwrap_or_else(program);
-        runtime_control::Options { program: Some(program), arguments, single: false }
+        runtime_control::Options { program: Some(program), arguments, single: false, tied: true }
     }
 
     /// Forgets a process or, with an empty exec id, a container.

@@ -323,6 +323,9 @@ pub(crate) struct SuperviseArgs {
     /// End with the first container, and with its status
     #[arg(long)]
     pub(crate) single: bool,
+    /// End when nobody reads standard output any more.
+    #[arg(long)]
+    pub(crate) tied: bool,
     /// The sandbox's directory
     pub(crate) dir: PathBuf,
 }

@@ -27,6 +27,9 @@ pub struct Options {
     pub arguments: Vec<OsString>,
     /// End with the first container, with its exit status: where somebody waits for the process itself.
     pub single: bool,
+    /// End, with all guests, when its maker has: when [`Started::process`]'s standard output is closed, which has to be
+    /// kept open until then.
+    pub tied: bool,
 }
 
 /// A supervisor that is coming up.
@@ -53,9 +56,12 @@ pub fn start(dir: &Path, options: &Options) -> io::Result<Started> {
     if options.single {
         command.arg("--single");
     }
-    command.arg(dir);
-    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::null()).stderr(Stdio::null());
-    command.current_dir("/");
+    let output = if options.tied { Stdio::piped() } else { Stdio::null() };
+    if options.tied {
+        command.arg("--tied");
+    }
+    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(output).stderr(Stdio::null());
+    command.arg(dir).current_dir("/");
     let process = command.spawn()?;
     Ok(Started { process, client: connect(dir)? })
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
 use kernel_net::NetNamespace;
-use kernel_net::unix::AF_UNIX;
 use kernel_net::host::{HostStack, Namespace, RawSockets, Whose};
+use kernel_net::unix::AF_UNIX;
 use kernel_task::Kernel;
 use platform_api::HostTid;
 use runtime_oci::{ContainerSpec, NetworkMode};

@@ -145,8 +145,22 @@ fn converse(stream: &UnixStream, mut first: Option<Message>, supervisor: &Arc<Su
     }
 }
 
+/// Waits until nobody reads standard output any more.
+fn wait_for_reader() {
+    let stdout = rustix::stdio::stdout();
+    loop {
+        let mut reader = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut reader, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return,
+        }
+    }
+}
+
 /// `palisade supervise`: the control socket is standard input. Returns only to tell of a failure.
-pub fn supervise(dir: &Path, single: bool) -> Result<(), Error> {
+///
+/// `tied`: whoever reads standard output is its maker, with whom it ends.
+pub fn supervise(dir: &Path, single: bool, tied: bool) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::Control(error);
     // Fails for the leader of a group, who would have been started by hand.
     let _ = rustix::process::setsid();
@@ -160,10 +174,18 @@ pub fn supervise(dir: &Path, single: bool) -> Result<(), Error> {
     confinement::scope();
     let maker = Maker::start(Box::new(|_| Vec::new())).map_err(Error::Maker)?;
     let signals = jobs::block_signals()?;
-    let first = first_request(&listener, single.then_some(&FIRST_CLIENT))?;
+    let first = first_request(&listener, (single || tied).then_some(&FIRST_CLIENT))?;
     let sockets = sockets(&first);
     confinement::confine(sockets)?;
     let supervisor = Supervisor::new(single, sockets, Arc::new(maker));
+    if tied {
+        let ending = Arc::clone(&supervisor);
+        jobs::start_thread("tie", move || {
+            wait_for_reader();
+            ending.shutdown();
+            ending.exit(i32::from(crate::FAILED));
+        })?;
+    }
     if single {
         let queue = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).map_err(jobs::platform_error)?;
         let forwarding = Arc::clone(&supervisor);

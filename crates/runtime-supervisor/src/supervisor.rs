@@ -308,12 +308,7 @@ fn end(container: &Container) -> Result<(), Error> {
 }
 
 /// Makes a container for a client.
-fn make(
-    create: Create,
-    fds: Vec<OwnedFd>,
-    maker: &Arc<Maker>,
-    shared: Shared,
-) -> Result<Arc<Held>, Error> {
+fn make(create: Create, fds: Vec<OwnedFd>, maker: &Arc<Maker>, shared: Shared) -> Result<Arc<Held>, Error> {
     let (streams, size) = streams(create.streams, fds);
     let trace = create.strace.map(|path| {
         std::fs::File::create(&path).map(TraceTo::File).map_err(|error| Error::Trace(path, error))

@@ -43,7 +43,12 @@ fn bring_up(
     record: &Record,
     fds: &[BorrowedFd<'_>],
 ) -> Result<Client> {
-    let options = runtime_control::Options { program: None, arguments: log_arguments(global)?, single: true };
+    let options = runtime_control::Options {
+        program: None,
+        arguments: log_arguments(global)?,
+        single: true,
+        tied: false,
+    };
     let supervisor = runtime_control::start(entry.path(), &options).context("cannot start a supervisor")?;
     let strace = args.tracing.strace.as_deref().map(std::path::absolute).transpose()?;
     let request = Create {

@@ -7,7 +7,7 @@ use crate::args::{AwaitArgs, SuperviseArgs};
 use crate::commands::signal_thread;
 
 pub(crate) fn supervise(args: &SuperviseArgs) -> Result<u8> {
-    runtime_supervisor::supervise(&args.dir, args.single)?;
+    runtime_supervisor::supervise(&args.dir, args.single, args.tied)?;
     Ok(0)
 }
 

@@ -48,7 +48,8 @@ fn life(engine: &Engine, runtime: &str) -> Vec<Finished> {
     let name = new_id();
     let script = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done";
     let start = ["run", "-d", "--name", &name, "--network", "none", IMAGE, "/bin/sh", "-c", script];
-    assert_eq!(process::run(&mut engine.with_runtime(runtime, &start), b"").status, 0);
+    let started = process::run(&mut engine.with_runtime(runtime, &start), b"");
+    assert_eq!(started.status, 0, "{runtime}: {started:?}");
     eventually("it writes", || engine.must(&["logs", &name]).stdout == "up\n");
     let mut tell = |input: &str, arguments: &[&str]| {
         seen.push(process::run(&mut engine.with_runtime(runtime, arguments), input.as_bytes()));

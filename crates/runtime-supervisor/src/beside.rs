@@ -4,16 +4,25 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use abi_linux::SysResult;
 use kernel_base::sync::Mutex;
 use kernel_task::Process;
 use kernel_task::kernel::ExitStatus;
 use platform_notify::Joined;
+use runtime_oci::cgroup::Cgroup;
 use rustc_hash::FxHashSet;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::container::{Container, WORKERS, status};
 use crate::error::Error;
+
+/// How long processes may take to die of SIGKILL.
+const DEATH: Duration = Duration::from_secs(10);
+/// Between looks at whether they have.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Its first process until the start, which waits in its first call.
 pub(crate) struct Beside {
@@ -62,11 +71,31 @@ impl Beside {
     }
 }
 
+/// Kills what is in its cgroup, until nothing is.
 fn kill_all(container: &Container) {
-    if let Some(cgroup) = &container.cgroup
-        && let Err(error) = cgroup.kill_all()
+    let Some(cgroup) = &container.cgroup else { return };
+    let until = Instant::now() + DEATH;
+    loop {
+        let pids = cgroup.pids();
+        if pids.is_empty() {
+            return;
+        }
+        if Instant::now() > until {
+            return tracing::warn!(?pids, "a container's processes do not die");
+        }
+        pids.into_iter().for_each(|pid| kill(cgroup, pid));
+        thread::sleep(PAUSE);
+    }
+}
+
+/// By a descriptor, as the supervisor has no kill(2): of a process that is still the one in the cgroup.
+fn kill(cgroup: &Cgroup, number: i32) {
+    // It may be gone at any point.
+    if let Some(pid) = Pid::from_raw(number)
+        && let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
+        && cgroup.pids().contains(&number)
     {
-        tracing::warn!(%error, "cannot kill a container's processes");
+        let _ = pidfd_send_signal(process, Signal::KILL);
     }
 }
 

@@ -94,7 +94,8 @@ fn life(engine: &Engine, runtime: &str) -> Vec<Finished> {
 /// With terminals: of a first process, and of one beside it.
 fn terminals(engine: &Engine, runtime: &str) -> Vec<String> {
     let name = new_id();
-    let script = "until stty size 2>/dev/null; do sleep 0.1; done; tty; read line; echo got $line; exit 4";
+    // An engine sets the size while the program starts; until then busybox's stty prints none.
+    let script = "until s=$(stty size 2>/dev/null) && [ \"$s\" ]; do sleep 0.1; done; echo $s; tty; read line; echo got $line; exit 4";
     let run = ["run", "-it", "--rm", "--name", &name, "--network", "none", IMAGE, "/bin/sh", "-c", script];
     let mut terminal = Terminal::start(engine.with_runtime(runtime, &run));
     let mut seen = vec![terminal.expect("/dev/pts/0")];

@@ -103,7 +103,7 @@ impl Node {
 
     /// Whether anything is mounted below (proc_pid_mountinfo(5)); where it cannot be told, it may be.
     fn has_mounts_below(&self) -> bool {
-        let own = std::fs::read_link(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        let own = readlinkat(CWD, format!("/proc/self/fd/{}", self.0.as_raw_fd()), Vec::new());
         let (Ok(own), Ok(table)) = (own, std::fs::read_to_string("/proc/self/mountinfo")) else {
             return true;
         };

@@ -11,6 +11,7 @@
 pub mod address;
 mod cmsg;
 mod groups;
+mod inbox;
 mod info;
 pub mod interface;
 pub mod listing;

@@ -2,12 +2,10 @@
 //! of the same protocol, and to an ICMP that answers echo requests; TCP and UDP have no packets here.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use abi_linux::fs::Events;
-use abi_linux::raw::ioctl::FIONREAD;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, RwLock};
@@ -17,15 +15,14 @@ use kernel_base::wait::WaitQueue;
 use super::address::{self, AF_UNSPEC, Endpoint, Purpose, Version};
 use super::cmsg::{self, Arrival};
 use super::groups::Memberships;
+use super::inbox::{Datagram, Inbox};
 use super::packet::{self, Header};
 use super::settings::{DEFAULT_TTL, IP, Target, name};
 use super::{Common, ICMP, ICMPV6, Network, RAW};
-use crate::memory;
 use crate::options::Options;
 use crate::socket::{Destination, Identity, MessageFlags, Outgoing, Received, Shutdown, Socket, SocketKind};
-use crate::unix::queue::{Layout, READABLE, WRITABLE, true_size};
+use crate::unix::queue::{READABLE, WRITABLE};
 
-const SIOCOUTQ: u32 = 0x5411;
 /// ICMP_FILTER of SOL_RAW, ICMPV6_FILTER of SOL_ICMPV6.
 const SOL_RAW: i32 = 255;
 const FILTER: i32 = 1;
@@ -35,25 +32,11 @@ const MOST: usize = 65_535;
 /// All raw sockets of a namespace.
 pub(super) type RawSockets = RwLock<Vec<Weak<RawSocket>>>;
 
-struct Packet {
-    bytes: Box<[u8]>,
-    from: IpAddr,
-    arrival: Arrival,
-    cost: usize,
-}
-
-impl Drop for Packet {
-    fn drop(&mut self) {
-        memory::release(self.cost);
-    }
-}
-
 struct State {
     local: IpAddr,
     remote: Option<IpAddr>,
     is_shut: bool,
-    received: VecDeque<Packet>,
-    used: usize,
+    inbox: Inbox,
     /// A set bit keeps an ICMP type away: 32 types of v4, 256 of v6.
     filter: [u8; 32],
 }
@@ -74,8 +57,7 @@ impl RawSocket {
             local: version.any(),
             remote: None,
             is_shut: false,
-            received: VecDeque::new(),
-            used: 0,
+            inbox: Inbox::default(),
             filter: [0; 32],
         };
         let socket = Arc::new(Self { common, protocol, groups, state: Mutex::new(state) });
@@ -150,17 +132,13 @@ impl RawSocket {
     }
 
     fn put(&self, header: &Header, bytes: &[u8]) {
-        let cost = true_size(bytes.len(), Layout::Packet);
         let mut state = self.state.lock();
-        if state.is_shut
-            || state.used > self.common.options.receive_buffer()
-            || memory::reserve(cost).is_err()
-        {
+        if state.is_shut || state.inbox.is_full(self.common.options.receive_buffer()) {
             return;
         }
         let arrival = Arrival { to: header.to, tos: header.tos, ttl: header.ttl, at_ns: header.at_ns };
-        state.used += cost;
-        state.received.push_back(Packet { bytes: bytes.into(), from: header.from, arrival, cost });
+        let Ok(packet) = Datagram::new(bytes, Endpoint { ip: header.from, port: 0 }, arrival) else { return };
+        state.inbox.push(packet);
         drop(state);
         self.common.queue.wake(READABLE);
     }
@@ -214,7 +192,7 @@ impl Socket for RawSocket {
     }
     fn poll(&self) -> Events {
         let state = self.state.lock();
-        if state.received.is_empty() && !state.is_shut { WRITABLE } else { WRITABLE | READABLE }
+        if state.inbox.is_empty() && !state.is_shut { WRITABLE } else { WRITABLE | READABLE }
     }
     fn bind(&self, to: Destination<'_>) -> SysResult<()> {
         let to = address::parse(to.address, self.common.version, Purpose::Bind)?;
@@ -256,28 +234,11 @@ impl Socket for RawSocket {
         if flags.contains(MessageFlags::ERRQUEUE) {
             return Err(Errno::EAGAIN);
         }
-        let Some(packet) = state.received.front() else {
-            return if state.is_shut { Ok(Received::default()) } else { Err(Errno::EAGAIN) };
-        };
-        let full_len = packet.bytes.len();
-        let len = full_len.min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), packet.bytes.get(..len)) {
-            to.copy_from_slice(from);
+        match state.inbox.take(buffer, flags, &self.common) {
+            Some(received) => Ok(received),
+            None if state.is_shut => Ok(Received::default()),
+            None => Err(Errno::EAGAIN),
         }
-        let received = Received {
-            len,
-            full_len,
-            address: Endpoint { ip: packet.from, port: 0 }.to_bytes(self.common.version),
-            flags: if len < full_len { MessageFlags::TRUNC } else { MessageFlags::empty() },
-            others: cmsg::received(&self.common.settings, self.common.version, &packet.arrival),
-            is_last: true,
-            ..Received::default()
-        };
-        if !flags.contains(MessageFlags::PEEK) {
-            let taken = state.received.pop_front();
-            state.used -= taken.as_ref().map_or(0, |packet| packet.cost);
-        }
-        Ok(received)
     }
     fn max_message(&self) -> Option<usize> {
         Some(MOST + 1)
@@ -322,11 +283,7 @@ impl Socket for RawSocket {
         }
     }
     fn ioctl(&self, who: &dyn Caller, request: u32, arg: u64) -> SysResult<i64> {
-        let amount = match request {
-            FIONREAD => self.state.lock().received.front().map_or(0, |packet| packet.bytes.len()),
-            SIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
+        let amount = self.state.lock().inbox.amount(request)?;
         who.mem().write(UserRef::new(arg), &i32::try_from(amount).unwrap_or(i32::MAX))?;
         Ok(0)
     }

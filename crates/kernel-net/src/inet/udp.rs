@@ -1,12 +1,10 @@
 //! UDP and UDP-Lite (udp(7), udplite(7); net/ipv4/udp.c, net/ipv6/udp.c).
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use abi_linux::fs::Events;
-use abi_linux::raw::ioctl::FIONREAD;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::sync::Mutex;
@@ -16,43 +14,20 @@ use kernel_base::wait::WaitQueue;
 use super::address::{self, AF_UNSPEC, Endpoint, Purpose, Version};
 use super::cmsg::{self, Arrival};
 use super::groups::Memberships;
+use super::inbox::{Datagram, Inbox};
 use super::ports::{Listening, PortKey, Ports};
 use super::reports::Reports;
 use super::settings::{DEFAULT_TTL, IP, IPV6, Target, name};
 use super::{Common, Network};
-use crate::memory;
 use crate::options::{BUFFER_DEFAULT, Options, so};
 use crate::socket::{Destination, Identity, MessageFlags, Outgoing, Received, Shutdown, Socket, SocketKind};
-use crate::unix::queue::{Layout, READABLE, WRITABLE, true_size};
+use crate::unix::queue::{READABLE, WRITABLE};
 
 /// What an IP packet can carry, without its headers: of v4 it has 20 bytes, of v6 they do not count.
 const MOST_V4: usize = 65_535 - 8 - 20;
 const MOST_V6: usize = 65_535 - 8;
 /// The longest length that the header can say.
 const MOST: usize = 65_535;
-const SIOCOUTQ: u32 = 0x5411;
-
-/// A datagram in its receiver's queue.
-struct Datagram {
-    bytes: Box<[u8]>,
-    from: Endpoint,
-    arrival: Arrival,
-    cost: usize,
-}
-
-impl Datagram {
-    fn new(bytes: &[u8], from: Endpoint, arrival: Arrival) -> SysResult<Self> {
-        let cost = true_size(bytes.len(), Layout::Packet);
-        memory::reserve(cost)?;
-        Ok(Self { bytes: bytes.into(), from, arrival, cost })
-    }
-}
-
-impl Drop for Datagram {
-    fn drop(&mut self) {
-        memory::release(self.cost);
-    }
-}
 
 bitflags::bitflags! {
     /// `sk_shutdown`.
@@ -72,9 +47,7 @@ struct State {
     ended: Ended,
     error: Option<Errno>,
     reports: Reports,
-    received: VecDeque<Datagram>,
-    /// What they cost.
-    used: usize,
+    inbox: Inbox,
     drops: u64,
 }
 
@@ -127,8 +100,7 @@ impl UdpSocket {
             ended: Ended::empty(),
             error: None,
             reports: Reports::default(),
-            received: VecDeque::new(),
-            used: 0,
+            inbox: Inbox::default(),
             drops: 0,
         };
         Arc::new_cyclic(|me| Self { me: Weak::clone(me), common, variant, groups, state: Mutex::new(state) })
@@ -149,7 +121,7 @@ impl UdpSocket {
             local: state.local,
             remote: state.remote,
             is_bound: state.key.is_some(),
-            used: state.used,
+            used: state.inbox.used(),
             drops: state.drops,
             uid: self.common.uid,
         }
@@ -326,13 +298,12 @@ impl UdpSocket {
     /// A datagram arrives; lost when the buffer is full (__udp_enqueue_schedule_skb: one goes beyond it).
     fn deliver(&self, datagram: Datagram) {
         let mut state = self.state.lock();
-        if state.used > self.common.options.receive_buffer() {
+        if state.inbox.is_full(self.common.options.receive_buffer()) {
             state.drops += 1;
             drop(state);
             return;
         }
-        state.used += datagram.cost;
-        state.received.push_back(datagram);
+        state.inbox.push(datagram);
         drop(state);
         self.common.queue.wake(READABLE);
     }
@@ -347,31 +318,11 @@ impl UdpSocket {
         if let Some(error) = state.error.take() {
             return Err(error);
         }
-        let Some(datagram) = state.received.front() else {
-            let is_ended = state.ended.contains(Ended::RECEIVING);
-            return if is_ended { Ok(Received::default()) } else { Err(Errno::EAGAIN) };
-        };
-        let full_len = datagram.bytes.len();
-        let len = full_len.min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), datagram.bytes.get(..len)) {
-            to.copy_from_slice(from);
+        match state.inbox.take(buffer, flags, &self.common) {
+            Some(received) => Ok(received),
+            None if state.ended.contains(Ended::RECEIVING) => Ok(Received::default()),
+            None => Err(Errno::EAGAIN),
         }
-        let received = Received {
-            len,
-            full_len,
-            address: datagram.from.to_bytes(self.common.version),
-            flags: if len < full_len { MessageFlags::TRUNC } else { MessageFlags::empty() },
-            others: cmsg::received(&self.common.settings, self.common.version, &datagram.arrival),
-            is_last: true,
-            ..Received::default()
-        };
-        if !flags.contains(MessageFlags::PEEK) {
-            let taken = state.received.pop_front();
-            state.used -= taken.as_ref().map_or(0, |datagram| datagram.cost);
-            drop(state);
-            drop(taken);
-        }
-        Ok(received)
     }
 
     fn target(&self) -> Target {
@@ -417,7 +368,7 @@ impl Socket for UdpSocket {
         if state.ended == Ended::all() {
             events |= Events::HUP;
         }
-        if !state.received.is_empty() {
+        if !state.inbox.is_empty() {
             events |= READABLE;
         }
         events
@@ -486,11 +437,7 @@ impl Socket for UdpSocket {
         self.common.settings.get(&self.target(), (level, option), wanted)
     }
     fn ioctl(&self, who: &dyn Caller, request: u32, arg: u64) -> SysResult<i64> {
-        let amount = match request {
-            FIONREAD => self.state.lock().received.front().map_or(0, |datagram| datagram.bytes.len()),
-            SIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
+        let amount = self.state.lock().inbox.amount(request)?;
         who.mem().write(UserRef::new(arg), &i32::try_from(amount).unwrap_or(i32::MAX))?;
         Ok(0)
     }

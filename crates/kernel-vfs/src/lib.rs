@@ -5,6 +5,7 @@
 
 pub mod anon;
 pub mod busy;
+pub mod copy;
 pub mod dentry;
 pub mod device;
 pub mod file;

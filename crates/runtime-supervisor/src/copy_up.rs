@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use abi_linux::Errno;
 use abi_linux::SysResult;
 use abi_linux::fs::OpenFlags;
 use kernel_base::caller::Caller;
+use kernel_vfs::copy;
 use kernel_vfs::file::Io;
-use kernel_vfs::inode::{FileKind, Inode, LinkTarget, NewContent, NewNode};
+use kernel_vfs::inode::{FileKind, Inode};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 64 << 10;
@@ -46,25 +46,8 @@ fn names(dir: &dyn Inode, who: &dyn Caller) -> SysResult<Vec<Vec<u8>>> {
 }
 
 fn copy_one(source: &dyn Inode, name: &[u8], to: &dyn Inode, who: &dyn Caller) -> SysResult<Arc<dyn Inode>> {
-    let metadata = source.metadata()?;
-    let target = match source.kind() {
-        FileKind::Symlink => match source.read_link(who)? {
-            LinkTarget::Path(target) => target,
-            LinkTarget::Magic { .. } => return Err(Errno::EOPNOTSUPP),
-        },
-        _ => Vec::new(),
-    };
-    let content = match source.kind() {
-        FileKind::Regular => NewContent::Regular,
-        FileKind::Directory => NewContent::Directory,
-        FileKind::Symlink => NewContent::Symlink(&target),
-        FileKind::Fifo => NewContent::Fifo,
-        FileKind::Socket => NewContent::Socket,
-        FileKind::CharDevice => NewContent::CharDevice(metadata.rdev),
-        FileKind::BlockDevice => NewContent::BlockDevice(metadata.rdev),
-    };
-    let node = NewNode { content, mode: metadata.mode & 0o7777, uid: metadata.uid, gid: metadata.gid };
-    let copy = to.create(name, &node)?;
+    let target = copy::link_target(source, who)?;
+    let copy = to.create(name, &copy::node_like(source.kind(), &source.metadata()?, &target))?;
     if source.kind() == FileKind::Regular {
         copy_data(source, &*copy, who)?;
     }
@@ -76,17 +59,11 @@ fn copy_data(source: &dyn Inode, copy: &dyn Inode, who: &dyn Caller) -> SysResul
     let (mut buffer, mut offset) = (vec![0; CHUNK], 0u64);
     loop {
         let got = from.read(Io { who, offset, flags: OpenFlags::empty() }, &mut buffer)?;
-        let mut piece = buffer.get(..got).unwrap_or_default();
+        let piece = buffer.get(..got).unwrap_or_default();
         if piece.is_empty() {
             return Ok(());
         }
-        while !piece.is_empty() {
-            let (written, _) = to.write(Io { who, offset, flags: OpenFlags::empty() }, piece)?;
-            if written == 0 {
-                return Err(Errno::ENOSPC);
-            }
-            piece = piece.get(written..).unwrap_or_default();
-            offset += written as u64;
-        }
+        copy::write_all(&*to, who, piece, offset)?;
+        offset += piece.len() as u64;
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
+use kernel_vfs::copy;
 use kernel_vfs::file::Io;
-use kernel_vfs::inode::{FileKind, Inode, LinkTarget, Metadata, NewContent, NewNode, SetAttributes};
+use kernel_vfs::inode::{FileKind, Inode, Metadata, SetAttributes};
 
 use super::inode::OverlayInode;
 use super::kernel::KernelCaller;
@@ -93,17 +94,8 @@ impl OverlayInode {
                 Err(other) => return Err(other),
             }
         }
-        let target = self.link_target(lower)?;
-        let content = match self.kind() {
-            FileKind::Regular => NewContent::Regular,
-            FileKind::Directory => NewContent::Directory,
-            FileKind::Symlink => NewContent::Symlink(&target),
-            FileKind::Fifo => NewContent::Fifo,
-            FileKind::Socket => NewContent::Socket,
-            FileKind::CharDevice => NewContent::CharDevice(metadata.rdev),
-            FileKind::BlockDevice => NewContent::BlockDevice(metadata.rdev),
-        };
-        let copy = dir.create(name, &new_node(content, metadata))?;
+        let target = copy::link_target(&**lower, &KernelCaller(&self.shared().platform))?;
+        let copy = dir.create(name, &copy::node_like(self.kind(), metadata, &target))?;
         let filled =
             if self.kind() == FileKind::Regular { self.copy_data(lower, &*copy, extent) } else { Ok(()) };
         if let Err(error) = filled {
@@ -124,20 +116,10 @@ impl OverlayInode {
         if self.kind() != FileKind::Regular {
             return Err(Errno::ESTALE);
         }
-        let copy = dir.create_unnamed(&new_node(NewContent::Regular, metadata))?;
+        let copy = dir.create_unnamed(&copy::node_like(FileKind::Regular, metadata, &[]))?;
         self.copy_data(lower, &*copy, extent)?;
         copy_attributes(lower, metadata, &*copy)?;
         Ok(copy)
-    }
-
-    fn link_target(&self, lower: &Arc<dyn Inode>) -> SysResult<Vec<u8>> {
-        if self.kind() != FileKind::Symlink {
-            return Ok(Vec::new());
-        }
-        match lower.read_link(&KernelCaller(&self.shared().platform))? {
-            LinkTarget::Path(target) => Ok(target),
-            LinkTarget::Magic { .. } => Err(Errno::EOPNOTSUPP),
-        }
     }
 
     /// Copies the bytes; runs of zeros become holes.
@@ -157,36 +139,14 @@ impl OverlayInode {
                 break;
             }
             for piece in buf[..got].chunks(4096) {
-                write_unless_zero(&who, &*to, piece, offset)?;
+                if piece.iter().any(|&byte| byte != 0) {
+                    copy::write_all(&*to, &who, piece, offset)?;
+                }
                 offset += piece.len() as u64;
             }
         }
         copy.set_attributes(&SetAttributes { size: Some(offset), ..SetAttributes::default() })
     }
-}
-
-fn write_unless_zero(
-    who: &KernelCaller<'_>,
-    to: &dyn kernel_vfs::file::FileOps,
-    mut piece: &[u8],
-    mut offset: u64,
-) -> SysResult<()> {
-    if piece.iter().all(|&byte| byte == 0) {
-        return Ok(());
-    }
-    while !piece.is_empty() {
-        let (done, _) = to.write(Io { who, offset, flags: OpenFlags::empty() }, piece)?;
-        if done == 0 {
-            return Err(Errno::ENOSPC);
-        }
-        piece = piece.get(done..).unwrap_or_default();
-        offset += done as u64;
-    }
-    Ok(())
-}
-
-fn new_node<'a>(content: NewContent<'a>, metadata: &Metadata) -> NewNode<'a> {
-    NewNode { content, mode: metadata.mode & 0o7777, uid: metadata.uid, gid: metadata.gid }
 }
 
 /// Attributes and times that the copy takes from the original.

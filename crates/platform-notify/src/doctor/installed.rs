@@ -1,30 +1,18 @@
 //! Reads a filter back from a guest that has it.
 
-use std::ffi::CString;
 use std::os::fd::AsFd;
 
 use abi_linux::{Errno, SysResult};
 use host_sys::ptrace;
 use host_sys::seccomp::{self, Answer, Instruction};
 
-use super::probe::next_call;
-use crate::{SpawnSpec, spawn};
+use super::probe::{bare, next_call};
+use crate::spawn;
 
 /// Makes a guest with `filter` and asks the host what filter it has (PTRACE_SECCOMP_GET_FILTER of ptrace(2)): wants
 /// CAP_SYS_ADMIN and a kernel with CONFIG_CHECKPOINT_RESTORE. The guest executes nothing.
 pub fn installed_filter(filter: &[Instruction]) -> SysResult<Vec<Instruction>> {
-    let spec = SpawnSpec {
-        filter,
-        program: guest_loader::LOADER,
-        argv: vec![CString::from(c"surface")],
-        envp: Vec::new(),
-        ids: crate::GuestIds { uid: 0, gid: 0 },
-        place: &crate::stay,
-        doors: &[],
-        network: None,
-        maker: None,
-    };
-    let container = spawn(spec).map_err(|error| error.errno)?;
+    let container = spawn(bare(filter, c"surface")).map_err(|error| error.errno)?;
     let call = next_call(container.listener())?;
     let seized = ptrace::seize(container.init())?;
     seized.interrupt()?;

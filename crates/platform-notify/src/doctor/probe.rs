@@ -1,7 +1,7 @@
 //! Checks on a container of our own. Its filter notifies of everything, so the first call is the init's execveat and
 //! the second the loader's.
 
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use abi_linux::{Errno, SysResult};
@@ -18,20 +18,24 @@ const NOTIFY_ALL: [Instruction; 1] = [Instruction { code: 6, jt: 0, jf: 0, k: 0x
 
 const UPDATE: &str = "use Linux 6.6 or later, not restricted by an outer sandbox";
 
-/// Makes a container and tries what the platform does with one.
-pub(super) fn checks() -> Vec<Check> {
-    let spec = SpawnSpec {
-        filter: &NOTIFY_ALL,
+/// A container of its own that has nothing but a filter.
+pub(super) fn bare<'a>(filter: &'a [Instruction], name: &CStr) -> SpawnSpec<'a> {
+    SpawnSpec {
+        filter,
         program: guest_loader::LOADER,
-        argv: vec![CString::from(c"probe")],
+        argv: vec![name.to_owned()],
         envp: Vec::new(),
         ids: crate::GuestIds { uid: 0, gid: 0 },
         place: &crate::stay,
         doors: &[],
         network: None,
         maker: None,
-    };
-    let made = spawn(spec);
+    }
+}
+
+/// Makes a container and tries what the platform does with one.
+pub(super) fn checks() -> Vec<Check> {
+    let made = spawn(bare(&NOTIFY_ALL, c"probe"));
     let check = |ok, detail| {
         Check::new("container set-up", ok, detail, "see the line above: it names the step and its remedy")
     };

@@ -23,6 +23,7 @@ use nix::unistd::{ForkResult, Pid, alarm, fork, setpgid};
 const LIMIT_S: u32 = 40;
 
 /// One behaviour. The name says what must hold.
+#[derive(Clone, Copy, Debug)]
 pub struct Check {
     pub name: &'static str,
     pub run: fn(),

@@ -7,6 +7,7 @@ use crate::commands::events::EventsArgs;
 use crate::commands::install::InstallArgs;
 use crate::commands::spec::SpecArgs;
 use crate::commands::update::UpdateArgs;
+use crate::sibling::SiblingArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use runtime_oci::{NetworkMode, NetworkSpec, Publish};
 use syscall_table::{Disposition, Level};
@@ -101,6 +102,10 @@ pub(crate) enum Command {
     Surface(SurfaceArgs),
     /// Check whether this host has what is needed
     Doctor,
+    /// Compare what isolation costs under several runtimes (palisade-bench)
+    Bench(SiblingArgs),
+    /// Look for faults with random calls (palisade-fuzz)
+    Fuzz(SiblingArgs),
     /// Serve containers over a control socket
     #[command(hide = true)]
     Supervise(SuperviseArgs),
@@ -423,6 +428,14 @@ mod tests {
     #[test]
     fn definition_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn siblings_get_their_options_unread() {
+        let args =
+            Args::try_parse_from(["palisade", "bench", "--quick", "syscall", "--help", "--", "-x"]).unwrap();
+        let Command::Bench(sibling) = args.command else { panic!("{args:?}") };
+        assert_eq!(sibling.args, ["--quick", "syscall", "--help", "--", "-x"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod log;
+mod sibling;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -30,6 +30,7 @@ use std::io::{ErrorKind, Write};
 use anyhow::{Context, Result};
 
 use crate::args::{Command, Global};
+use crate::sibling;
 
 /// Exit status when Palisade itself could not do what was asked (as timeout(1), env(1) and runc do).
 pub(crate) const FAILED: u8 = 125;
@@ -41,6 +42,8 @@ pub(crate) fn status_of_failure(command: &Command) -> u8 {
         | Command::Syscalls(_)
         | Command::Surface(_)
         | Command::Doctor
+        | Command::Bench(_)
+        | Command::Fuzz(_)
         | Command::Supervise(_) => FAILED,
         Command::Exec(_) | Command::Await(_) => 255,
         _ => 1,
@@ -71,6 +74,8 @@ pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
         Command::Syscalls(args) => syscalls::list(&args),
         Command::Surface(args) => surface::list(&args),
         Command::Doctor => doctor::report(),
+        Command::Bench(args) => sibling::become_sibling("bench", &args),
+        Command::Fuzz(args) => sibling::become_sibling("fuzz", &args),
         Command::Supervise(args) => supervise::supervise(&args),
         Command::Await(args) => supervise::wait(&args),
     }

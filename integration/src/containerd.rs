@@ -86,6 +86,11 @@ impl Containerd {
         self.dir.path().join("c.sock")
     }
 
+    /// The namespace in which [`Containerd::ctr`] works.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// A directory for a test's files.
     pub fn scratch(&self) -> &Path {
         self.dir.path()

@@ -124,8 +124,10 @@ pub fn everyday() -> PathBuf {
 
 /// Fills `dir` with Debian's essential packages and `packages`.
 fn debootstrap(dir: &Path, packages: &[&str], options: &[&str]) {
-    let status = Command::new("mmdebstrap")
-        .arg("--quiet")
+    // In a mount namespace of its own: what an interrupted build leaves mounted goes with it, rather than staying below a
+    // directory that somebody deletes.
+    let status = Command::new("unshare")
+        .args(["--mount", "mmdebstrap", "--quiet"])
         .args(options)
         .arg(format!("--include={}", packages.join(",")))
         .arg(DEBIAN_SUITE)

@@ -1,6 +1,7 @@
 //! containerd with `io.containerd.palisade.v1`, and with runc's shim as the control.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -87,6 +88,56 @@ fn exec_joins_and_metrics_count() {
         containerd.must(&["task", "kill", "-s", "KILL", "a"]);
         containerd.expect_status("a", "STOPPED");
         containerd.remove("a");
+    });
+}
+
+/// A short process's output, whoever is slow, and what goes to a file or a logging program instead.
+#[test]
+fn output_is_kept_where_it_is_wanted() {
+    each(|containerd, runtime| {
+        let dir = containerd.scratch().join(format!("logs-{runtime}"));
+        fs::create_dir_all(&dir).expect("scratch is ours");
+        let logger = dir.join("logger");
+        // Ready at once. runc's shim asks it to end when the process is deleted, whatever is still to be read.
+        let script = format!(
+            "#!/bin/sh\ntrap '' TERM\nexec 5>&-\necho \"$CONTAINER_ID $CONTAINER_NAMESPACE $*\" >{0}/words\ncat <&3 >{0}/out &\ncat <&4 >{0}/err\n\
+             wait\necho done >{0}/done\n",
+            dir.display()
+        );
+        fs::write(&logger, script).expect("scratch is ours");
+        fs::set_permissions(&logger, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let log = |id: &str, uri: String| {
+            containerd.must(&[
+                "run",
+                "-d",
+                "--log-uri",
+                &uri,
+                "--runtime",
+                runtime,
+                IMAGE,
+                id,
+                "sh",
+                "-c",
+                "echo out; echo err >&2",
+            ]);
+            containerd.expect_status(id, "STOPPED");
+            containerd.remove(id);
+        };
+        let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+        log("a", format!("binary://{}?key=a%20value", logger.display()));
+        containerd.eventually("the logger ends after its process", || text("done") == "done\n");
+        assert_eq!((text("out").as_str(), text("err").as_str()), ("out\n", "err\n"));
+        assert_eq!(text("words"), format!("a {} key a value\n", containerd.namespace()));
+        log("b", format!("file://{}", dir.join("both").display()));
+        // runc's shim copies the two streams by two threads.
+        let both = text("both");
+        assert!(both == "out\nerr\n" || (runtime == RUNC && both == "err\nout\n"), "{both:?}");
+        let uri = format!("binary://{}", dir.join("no-such-logger").display());
+        let refused =
+            containerd.ctr(&["run", "-d", "--log-uri", &uri, "--runtime", runtime, IMAGE, "c", "true"]);
+        assert!(refused.status != 0 && refused.stderr.contains("no-such-logger"), "{refused:?}");
+        // ctr leaves what it made before the task.
+        containerd.must(&["container", "rm", "c"]);
     });
 }
 

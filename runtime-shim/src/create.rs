@@ -29,6 +29,8 @@ pub(crate) struct Making<'a> {
     /// The supervisor's directory.
     pub(crate) sandbox: &'a Path,
     pub(crate) client: &'a Client,
+    /// containerd's.
+    pub(crate) namespace: &'a str,
 }
 
 /// Makes a container that waits for its start. If that fails, nothing is left of it.
@@ -87,6 +89,8 @@ fn bring_up(making: &Making<'_>, entry: &Entry, record: &Record) -> Result<(Reco
         stdout: request.stdout.clone(),
         stderr: request.stderr.clone(),
         terminal: request.terminal,
+        id: record.id.clone(),
+        namespace: making.namespace.to_owned(),
     };
     if record.spec.process.terminal != paths.terminal {
         return Err(Error::Invalid("config.json: process.terminal differs from the request".to_owned()));

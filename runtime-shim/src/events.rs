@@ -42,6 +42,11 @@ impl Events {
         Self { queue, waiting, namespace: namespace.into() }
     }
 
+    /// containerd's namespace, to which they belong.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Tells of something that happened just now.
     pub(crate) fn publish<M: MessageFull>(&self, topic: &str, event: &M) {
         if self.waiting.load(Ordering::Relaxed) >= MAX_WAITING {

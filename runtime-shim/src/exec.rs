@@ -34,6 +34,8 @@ impl Container {
             stdout: request.stdout.clone(),
             stderr: request.stderr.clone(),
             terminal: request.terminal,
+            id: request.exec_id.clone(),
+            namespace: events.namespace().to_owned(),
         };
         let process = Process::joining(request.exec_id.clone(), paths, spec);
         {

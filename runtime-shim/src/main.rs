@@ -19,6 +19,7 @@ mod error;
 mod events;
 mod exec;
 mod log;
+mod logger;
 mod memory;
 mod metrics;
 mod options;

@@ -72,7 +72,8 @@ impl Pod {
         }
         let options = Options::read(request.options.as_ref())?;
         let (sandbox, client) = self.connect(Path::new(&request.bundle), &options)?;
-        let making = Making { request, options: &options, sandbox: &sandbox, client: &client };
+        let namespace = self.events.namespace();
+        let making = Making { request, options: &options, sandbox: &sandbox, client: &client, namespace };
         let container = match create::create(&making) {
             Ok(container) => Arc::new(container),
             Err(error) => {

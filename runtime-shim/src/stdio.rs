@@ -1,4 +1,4 @@
-//! A process's standard streams, as containerd names them: FIFOs that it reads and writes, or files.
+//! A process's standard streams, as containerd names them: FIFOs that it reads and writes, files, or a logging program.
 //!
 //! Without a terminal the supervisor gets the FIFOs themselves; nothing is copied.
 
@@ -6,10 +6,17 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
 use crate::error::{Error, io};
+use crate::logger::{self, Logged};
+
+/// How long whoever asked for a process may take to open the FIFO that it is to read.
+const READER: Duration = Duration::from_secs(10);
 
 /// Where the streams go; empty for nowhere.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +25,9 @@ pub(crate) struct Paths {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) terminal: bool,
+    /// Whose they are, for a logging program: the container's id, or the exec's, and containerd's namespace.
+    pub(crate) id: String,
+    pub(crate) namespace: String,
 }
 
 /// Descriptors that outlive containerd, so that what a process writes meanwhile is not lost, nor its input ended.
@@ -25,7 +35,7 @@ pub(crate) struct Paths {
 pub(crate) struct Kept {
     /// The writing side of standard input, until CloseIO.
     input: Option<OwnedFd>,
-    /// The reading sides of the outputs.
+    /// The reading sides of the outputs, or what tells a logging program that its process has ended.
     _outputs: Vec<OwnedFd>,
 }
 
@@ -49,15 +59,16 @@ impl Streams {
     /// Opens what the paths name.
     pub(crate) fn open(paths: &Paths) -> Result<Self, Error> {
         let (input, writer) = input(&paths.stdin)?;
+        if let Some(program) = paths.stdout.strip_prefix("binary://") {
+            // As runc's shim: one program logs both, and the second URI is not looked at.
+            let Logged { output, errors, process } = logger::start(program, &paths.id, &paths.namespace)?;
+            return Ok(Self { input, output, errors, kept: Kept { input: writer, _outputs: vec![process] } });
+        }
         let (output, reader) = output(&paths.stdout)?;
-        let (errors, error_reader) = output_or_none(paths)?;
+        let (errors, error_reader) = self::output(if paths.terminal { "" } else { &paths.stderr })?;
         let _outputs = [reader, error_reader].into_iter().flatten().collect();
         Ok(Self { input, output, errors, kept: Kept { input: writer, _outputs } })
     }
-}
-
-fn output_or_none(paths: &Paths) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
-    output(if paths.terminal { "" } else { &paths.stderr })
 }
 
 fn open(path: &str, read: bool, flags: OFlags) -> Result<OwnedFd, Error> {
@@ -87,8 +98,8 @@ fn output(path: &str) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
     match path.split_once("://") {
         None | Some(("fifo", _)) => {
             let path = path.trim_start_matches("fifo://");
-            let reader = open(path, true, OFlags::NONBLOCK)?;
-            Ok((open(path, false, OFlags::empty())?, Some(reader)))
+            let writer = writer_for_its_reader(path)?;
+            Ok((writer, Some(open(path, true, OFlags::NONBLOCK)?)))
         }
         Some(("file", path)) => {
             if let Some(above) = Path::new(path).parent() {
@@ -97,7 +108,27 @@ fn output(path: &str) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
             let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
             Ok((file.map_err(io(path))?.into(), None))
         }
-        Some(("binary", _)) => Err(Error::Unimplemented("logging to a binary (binary://)")),
-        Some(_) => Err(Error::Invalid(format!("{path}: name a FIFO, or file:// and a path"))),
+        Some(_) => Err(Error::Invalid(format!(
+            "{path}: name a FIFO, file:// and a path, or binary:// and a program"
+        ))),
     }
+}
+
+/// The writing side of a FIFO that somebody has open for reading: containerd's clients open theirs in the background, and
+/// what a short process wrote and left before that would be lost.
+fn writer_for_its_reader(path: &str) -> Result<OwnedFd, Error> {
+    let deadline = Instant::now() + READER;
+    let writer = loop {
+        match OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
+            Err(error)
+                if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
+            opened => break opened.map_err(io(path))?,
+        }
+    };
+    let flags = fcntl_getfl(&writer).map_err(io(path))?;
+    fcntl_setfl(&writer, flags - OFlags::NONBLOCK).map_err(io(path))?;
+    Ok(writer.into())
 }

@@ -197,6 +197,12 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
         }
     }
 
+    /// Whether any call is parked.
+    #[must_use]
+    pub fn is_any_parked(&self) -> bool {
+        !self.parked.lock().is_empty()
+    }
+
     /// The parked call of a thread, if it has one.
     #[must_use]
     pub fn parked_call(&self, tid: HostTid) -> Option<Syscall> {

@@ -161,6 +161,9 @@ impl<F: Future<Output = ()> + Send + 'static> KernelEvents for Events<F> {
     fn timer_expired(&self) {
         self.kernel.timers.run_due();
     }
+    fn is_call_waiting(&self) -> bool {
+        self.executor.is_any_parked()
+    }
     fn drain(&self) {
         self.executor.drain();
     }

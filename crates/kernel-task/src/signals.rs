@@ -117,6 +117,7 @@ impl Kernel {
     /// A call of `task` has just been parked: looks whether a signal came before that. When the call began, the thread
     /// had made `forks` snapshots; the call may have ended meanwhile.
     pub fn parked_now(&self, task: &Task, forks: u64) {
+        self.platform.call_waits();
         // Its clone has returned long ago. A snapshot without a child would keep pipes open that this call
         // may be waiting for.
         task.kernel().settle_fork_before(task, forks);

@@ -197,9 +197,9 @@ pub enum CpuTimeOf {
     Thread(HostTid),
 }
 
-/// Told by the reactor that a watched host fd changed.
+/// Told that a watched host fd changed.
 pub trait ReadyListener: Send + Sync {
-    /// Called on the reactor's thread; must not block.
+    /// Called on the reactor's thread, or that of [`Platform::look_at_shared`]; must not block.
     fn ready(&self, events: Events);
 }
 
@@ -267,10 +267,20 @@ pub trait Platform: Send + Sync {
     /// Has `listener` called, edge-triggered, when a host fd of the supervisor becomes ready.
     fn watch_fd(&self, fd: BorrowedFd<'_>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId>;
 
-    /// As [`Platform::watch_fd`] of a descriptor that stays open for as long as the watch.
+    /// As [`Platform::watch_fd`] of a descriptor that stays open for as long as the watch. Listeners hear of what happens
+    /// while a call waits ([`Platform::call_waits`]), or when somebody looks.
     fn watch_shared(&self, fd: &Arc<OwnedFd>, listener: Arc<dyn ReadyListener>) -> SysResult<WatchId> {
         self.watch_fd(fd.as_fd(), listener)
     }
+
+    /// Tells of what has happened to shared descriptors so far, without waiting.
+    fn look_at_shared(&self) {}
+
+    /// A call waits from now on: what happens to shared descriptors is to be told at once.
+    fn call_waits(&self) {}
+
+    /// Somebody else than calls is to be told at once, from now on.
+    fn always_tell(&self) {}
 
     /// Ends a watch. Of a shared descriptor nothing comes any more once it is closed.
     fn unwatch_fd(&self, watch: WatchId);
@@ -306,6 +316,10 @@ pub trait KernelEvents: Send + Sync {
     fn exited(&self, tgid: HostTid);
     /// The timer armed by [`Platform::arm_timer`] ran out.
     fn timer_expired(&self);
+    /// Whether any call waits.
+    fn is_call_waiting(&self) -> bool {
+        true
+    }
     /// Called after every event, so that calls made ready by it are answered on this thread.
     fn drain(&self);
 }

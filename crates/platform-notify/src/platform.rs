@@ -333,6 +333,18 @@ impl Platform for NotifyPlatform {
         self.reactor.watch_shared(fd, listener)
     }
 
+    fn look_at_shared(&self) {
+        self.reactor.look_at_shared();
+    }
+
+    fn call_waits(&self) {
+        self.reactor.call_waits();
+    }
+
+    fn always_tell(&self) {
+        self.reactor.always_tell();
+    }
+
     fn unwatch_fd(&self, watch: WatchId) {
         self.reactor.unwatch_fd(watch);
     }

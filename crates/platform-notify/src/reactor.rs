@@ -1,11 +1,15 @@
 //! One thread's epoll for everything that is not a call: deaths, the timer, watched descriptors.
 //!
+//! Shared descriptors, the sockets of guests, have an epoll of their own, of which the reactor is told only while calls
+//! wait: a busy server finds what has arrived when it asks next, and no thread is woken for it meanwhile.
+//!
 //! Watches are added and removed by any thread, straight into the epoll; the reactor looks an event's target up
 //! and calls it with no lock held. A late event for a removed watch finds nothing and is dropped.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use abi_linux::fs::Events;
 use abi_linux::{Errno, SysResult};
@@ -26,6 +30,7 @@ const KIND_SHIFT: u32 = 56;
 const KIND_EXIT: u64 = 1;
 const KIND_TIMER: u64 = 2;
 const KIND_WATCH: u64 = 3;
+const KIND_SHARED: u64 = 4;
 const VALUE_MASK: u64 = (1 << KIND_SHIFT) - 1;
 
 /// Events taken at once.
@@ -50,6 +55,12 @@ pub(crate) struct Reactor {
     next_watch: AtomicU64,
     exits: Mutex<FxHashMap<HostTid, Arc<OwnedFd>>>,
     watches: Mutex<FxHashMap<u64, Watch>>,
+    /// The epoll of shared descriptors, made with the first.
+    shared: OnceLock<OwnedFd>,
+    /// The first event there will be told, once.
+    is_armed: AtomicBool,
+    /// It is armed again after each event, whether or not calls wait.
+    is_always_told: AtomicBool,
 }
 
 impl Reactor {
@@ -64,6 +75,9 @@ impl Reactor {
             next_watch: AtomicU64::new(1),
             exits: Mutex::default(),
             watches: Mutex::default(),
+            shared: OnceLock::new(),
+            is_armed: AtomicBool::new(false),
+            is_always_told: AtomicBool::new(false),
         })
     }
 
@@ -105,7 +119,7 @@ impl Reactor {
         listener: Arc<dyn ReadyListener>,
     ) -> SysResult<WatchId> {
         let own = fd.try_clone_to_owned().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))?;
-        self.watch(fd, Watch { own: Some(own), _shared: None, listener })
+        self.watch(&self.epoll, fd, Watch { own: Some(own), _shared: None, listener })
     }
 
     pub(crate) fn watch_shared(
@@ -113,15 +127,73 @@ impl Reactor {
         fd: &Arc<OwnedFd>,
         listener: Arc<dyn ReadyListener>,
     ) -> SysResult<WatchId> {
-        self.watch(fd.as_fd(), Watch { own: None, _shared: Some(Arc::clone(fd)), listener })
+        self.watch(self.shared()?, fd.as_fd(), Watch { own: None, _shared: Some(Arc::clone(fd)), listener })
     }
 
-    fn watch(&self, fd: BorrowedFd<'_>, watch: Watch) -> SysResult<WatchId> {
+    /// The epoll of shared descriptors.
+    fn shared(&self) -> SysResult<&OwnedFd> {
+        if let Some(shared) = self.shared.get() {
+            return Ok(shared);
+        }
+        let made = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(errno)?;
+        epoll::add(&self.epoll, &made, token(KIND_SHARED, 0), EventFlags::ONESHOT).map_err(errno)?;
+        // Of two that are made at once one is dropped, and with it its watch.
+        let shared = self.shared.get_or_init(|| made);
+        // A call may wait already, for something else.
+        self.call_waits();
+        Ok(shared)
+    }
+
+    /// Has the next event of a shared descriptor told: of those that are there, too.
+    pub(crate) fn call_waits(&self) {
+        let Some(shared) = self.shared.get() else { return };
+        if self.is_armed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let flags = EventFlags::IN | EventFlags::ONESHOT;
+        if let Err(error) = epoll::modify(&self.epoll, shared, token(KIND_SHARED, 0), flags) {
+            tracing::error!(%error, "cannot watch guests' sockets");
+        }
+    }
+
+    pub(crate) fn always_tell(&self) {
+        self.is_always_told.store(true, Ordering::SeqCst);
+        self.call_waits();
+    }
+
+    /// Tells of what has happened to shared descriptors.
+    pub(crate) fn look_at_shared(&self) {
+        let Some(shared) = self.shared.get() else { return };
+        loop {
+            let mut batch = [const { MaybeUninit::<epoll::Event>::uninit() }; BATCH];
+            let count = match epoll::wait(shared, &mut batch, Some(&Timespec::default())) {
+                Ok((events, _)) => {
+                    events.iter().for_each(|event| self.tell(event.data.u64() & VALUE_MASK, event.flags));
+                    events.len()
+                }
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => 0,
+            };
+            if count < BATCH {
+                return;
+            }
+        }
+    }
+
+    /// Calls the listener of a watch.
+    fn tell(&self, watch: u64, flags: EventFlags) {
+        let listener = self.watches.lock().get(&watch).map(|watch| Arc::clone(&watch.listener));
+        if let Some(listener) = listener {
+            listener.ready(Events::from_bits_truncate(flags.bits()));
+        }
+    }
+
+    fn watch(&self, epoll: &OwnedFd, fd: BorrowedFd<'_>, watch: Watch) -> SysResult<WatchId> {
         let id = self.next_watch.fetch_add(1, Ordering::Relaxed);
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::PRI | EventFlags::RDHUP | EventFlags::ET;
         let mut watches = self.watches.lock();
         let watched = watch.own.as_ref().map_or(fd, AsFd::as_fd);
-        epoll::add(&self.epoll, watched, token(KIND_WATCH, id), flags).map_err(errno)?;
+        epoll::add(epoll, watched, token(KIND_WATCH, id), flags).map_err(errno)?;
         watches.insert(id, watch);
         Ok(WatchId(id))
     }
@@ -164,6 +236,13 @@ impl Reactor {
                 init_died |= self.deliver(event, events) == Some(init);
             }
             events.drain();
+            // After the flag was cleared, and a call that waits is known before it looks at the flag.
+            if self.shared.get().is_some()
+                && !self.is_armed.load(Ordering::SeqCst)
+                && (self.is_always_told.load(Ordering::SeqCst) || events.is_call_waiting())
+            {
+                self.call_waits();
+            }
             if init_died {
                 return Ok(());
             }
@@ -190,13 +269,11 @@ impl Reactor {
                     events.timer_expired();
                 }
             }
-            _ => {
-                let listener = self.watches.lock().get(&value).map(|watch| Arc::clone(&watch.listener));
-                if let Some(listener) = listener {
-                    let flags = event.flags; // a copy: the struct is packed
-                    listener.ready(Events::from_bits_truncate(flags.bits()));
-                }
+            KIND_SHARED => {
+                self.is_armed.store(false, Ordering::SeqCst);
+                self.look_at_shared();
             }
+            _ => self.tell(value, event.flags),
         }
         None
     }

@@ -36,7 +36,7 @@ use crate::life::Life;
 use crate::network;
 use crate::owner::Owner;
 use crate::pod::Shared;
-use crate::publish::{self, Published};
+use crate::publish::{self, Published, Publisher};
 use crate::settings;
 use crate::stdio::Streams;
 use crate::trace::{self, TraceTo};
@@ -77,6 +77,7 @@ pub(crate) struct Container {
     started: AtomicBool,
     /// Ports that are served from its start on.
     published: Mutex<Option<Published>>,
+    publisher: Mutex<Publisher>,
 }
 
 impl Container {
@@ -101,6 +102,7 @@ impl Container {
                 cgroup: making.cgroup,
                 maker: making.maker,
                 published: Mutex::new(None),
+                publisher: Mutex::default(),
                 platform: Arc::clone(&host.platform),
                 beside: Some(Beside::new(joined)),
                 kernel: Arc::clone(&host.kernel),
@@ -149,6 +151,7 @@ impl Container {
             engine,
             sandbox,
             published: Mutex::new(Some(published)),
+            publisher: Mutex::default(),
         }))
     }
 
@@ -181,7 +184,7 @@ impl Container {
             return Err(Error::WrongState("cannot start an already running container"));
         }
         if let Some(published) = self.published.lock().take() {
-            publish::start(published, &self.kernel, self.engine.events())?;
+            *self.publisher.lock() = publish::start(published, &self.kernel, self.engine.events())?;
         }
         self.init.begin(&**self.engine.events());
         if let Some(beside) = &self.beside {
@@ -212,6 +215,7 @@ impl Container {
         drop(self.kernel.zombies());
         self.init.end(*status.as_ref().unwrap_or(&ExitStatus::Signal(Signal::SIGKILL.raw())));
         self.init.drain();
+        std::mem::take(&mut *self.publisher.lock()).finish();
         status
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use abi_linux::fs::Events;
 use abi_linux::{Errno, SysResult};
@@ -24,8 +25,11 @@ use crate::jobs::start_thread;
 /// Most connections of a sandbox at a time.
 const MOST: usize = 512;
 const BUFFER: usize = 64 * 1024;
+/// How long a container's end waits for what its programs had sent.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Ports that are listened on.
+#[derive(Default)]
 pub(crate) struct Published(Vec<(TcpListener, u16)>);
 
 /// Takes the ports, before anything of the container is made.
@@ -43,6 +47,23 @@ struct Inside {
     kernel: Weak<Kernel>,
     events: Arc<dyn KernelEvents>,
     count: AtomicUsize,
+    /// Of them, those from which something may still come out.
+    talking: AtomicUsize,
+}
+
+/// What passes connections on.
+#[derive(Default)]
+pub(crate) struct Publisher(Option<Arc<Inside>>);
+
+impl Publisher {
+    /// The container has ended: what its programs had sent gets a moment to leave.
+    pub(crate) fn finish(&self) {
+        let until = Instant::now() + LAST_WORDS;
+        let is_talking = || self.0.as_ref().is_some_and(|inside| inside.talking.load(Ordering::Acquire) > 0);
+        while is_talking() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
 }
 
 /// Serves the ports from now on.
@@ -50,11 +71,18 @@ pub(crate) fn start(
     published: Published,
     kernel: &Arc<Kernel>,
     events: &Arc<dyn KernelEvents>,
-) -> Result<(), Error> {
-    let inside =
-        Inside { kernel: Arc::downgrade(kernel), events: Arc::clone(events), count: AtomicUsize::new(0) };
-    let inside = Arc::new(inside);
+) -> Result<Publisher, Error> {
+    if published.0.is_empty() {
+        return Ok(Publisher::default());
+    }
+    let inside = Arc::new(Inside {
+        kernel: Arc::downgrade(kernel),
+        events: Arc::clone(events),
+        count: AtomicUsize::new(0),
+        talking: AtomicUsize::new(0),
+    });
     for (listener, port) in published.0 {
+        kernel.platform.always_tell();
         let inside = Arc::clone(&inside);
         start_thread("publish", move || {
             for stream in listener.incoming() {
@@ -64,7 +92,7 @@ pub(crate) fn start(
             }
         })?;
     }
-    Ok(())
+    Ok(Publisher(Some(inside)))
 }
 
 /// A connection, unless there are too many.
@@ -148,7 +176,9 @@ impl Inside {
             serving.events.drain();
         });
         let copier = copier.map_err(errno)?;
+        self.talking.fetch_add(1, Ordering::AcqRel);
         let result = self.copy_out(&*socket, &outside);
+        self.talking.fetch_sub(1, Ordering::AcqRel);
         // What still comes from outside finds nobody to read it, if the guest has closed.
         let _ = outside.shutdown(if result.is_ok() { Ends::Write } else { Ends::Both });
         let _ = copier.join();

@@ -118,6 +118,8 @@ fn get_ex(cx: &Cx, file: &File, at: u64) -> SysResult<()> {
 pub(super) fn set_async(cx: &Cx, fd: Fd, file: &Arc<File>, is_on: bool) {
     let changes = file.flags().contains(OpenFlags::ASYNC) != is_on;
     if changes && file.ops.has_signals() {
+        // Its signals come whether or not a call waits.
+        cx.kernel().platform.always_tell();
         cx.kernel().signal_owner(file, fd.0, is_on);
     }
 }

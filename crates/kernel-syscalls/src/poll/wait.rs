@@ -107,6 +107,8 @@ pub(super) async fn wait_for<T>(
     deadline: Deadline,
     mut look: impl FnMut() -> Option<T>,
 ) -> Option<T> {
+    // What has come for files of the host so far counts as if it had been told.
+    cx.kernel().platform.look_at_shared();
     let found = look();
     if found.is_some() || deadline == Deadline::Now {
         return found;

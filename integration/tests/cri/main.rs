@@ -1,5 +1,6 @@
 //! What a kubelet does, over containerd's CRI: with Palisade as a runtime handler, and with runc as the control.
 
+mod bridge;
 mod client;
 mod messages;
 mod pods;

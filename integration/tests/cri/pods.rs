@@ -1,5 +1,7 @@
 //! Pods as a test makes them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use integration::containerd::{Containerd, IMAGE};
 
 use crate::client::Cri;
@@ -49,7 +51,8 @@ pub(crate) fn wait_ready(containerd: &Containerd, cri: &Cri) {
 
 /// Runs a pod with this handler.
 pub(crate) fn run(containerd: &Containerd, cri: &Cri, handler: &str, namespaces: NamespaceOption) -> Pod {
-    let name = format!("pod-{handler}");
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("pod-{handler}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let uid = format!("{name}-{}", std::process::id());
     let metadata = PodSandboxMetadata { name, uid, namespace: "test".to_owned() };
     let security_context = Some(SandboxSecurity { namespace_options: Some(namespaces) });

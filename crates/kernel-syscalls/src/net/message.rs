@@ -12,7 +12,7 @@ use kernel_net::control::{Builder, Control, Credential, SCM_CREDENTIALS, SCM_RIG
 use kernel_net::netlink::AF_NETLINK;
 use kernel_net::socket::{RawControl, Received, SendControl};
 use kernel_net::unix::AF_UNIX;
-use kernel_net::{MessageFlags, Socket};
+use kernel_net::{MessageFlags, Socket, SocketFile};
 use kernel_vfs::file::File;
 
 use super::address;
@@ -79,6 +79,13 @@ fn check_credential(cx: &Cx, claimed: Credential) -> SysResult<()> {
     if exists { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
+/// A socket of the host may come to another container of the pod, whose waiting calls this platform does not see.
+fn tell_of(cx: &Cx, file: &File) {
+    if SocketFile::of(file).is_ok_and(|it| !matches!(it.socket().identity().domain, AF_UNIX | AF_NETLINK)) {
+        cx.kernel().platform.always_tell();
+    }
+}
+
 /// Reads the control data of a message to be sent (____sys_sendmsg, __scm_send).
 pub(super) fn read_control(cx: &Cx, socket: &dyn Socket, header: &Header) -> SysResult<SendControl> {
     let mut control = SendControl { file_limit: cx.process.limits.files(), ..SendControl::default() };
@@ -97,7 +104,9 @@ pub(super) fn read_control(cx: &Cx, socket: &dyn Socket, header: &Header) -> Sys
             Control::Rights(_) | Control::Credentials(_) if !matches!(domain, AF_UNIX | AF_NETLINK) => {}
             Control::Rights(numbers) => {
                 for number in numbers {
-                    control.files.push(cx.process.files.get(Fd(number))?);
+                    let file = cx.process.files.get(Fd(number))?;
+                    tell_of(cx, &file);
+                    control.files.push(file);
                 }
             }
             Control::Credentials(claimed) => {

@@ -101,6 +101,8 @@ impl ReadyQueue {
 
 struct Entry<F> {
     call: Syscall,
+    /// Monotonic time of its parking.
+    since_ns: u64,
     parked: Arc<Parked<F>>,
 }
 
@@ -136,13 +138,14 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
         Slot { parked, waker, spare: None }
     }
 
-    /// Polls a call's future once. Keeps it when it has to wait, after which `before_waiting` runs: a
+    /// Polls a call's future once. Keeps it when it has to wait, with the time, after which `before_waiting` runs: a
     /// signal may have come while the call was still running.
     pub fn start(
         self: &Arc<Self>,
         slot: &mut Slot<F>,
         call: Syscall,
         future: F,
+        now_ns: impl FnOnce() -> u64,
         before_waiting: impl FnOnce(),
     ) {
         let mut boxed = match slot.spare.take() {
@@ -161,7 +164,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
             Poll::Pending => {
                 let full = std::mem::replace(slot, self.slot());
                 full.parked.tid.store(call.tid, Ordering::Relaxed);
-                self.parked.lock().insert(call.tid, Entry { call, parked: Arc::clone(&full.parked) });
+                let entry = Entry { call, since_ns: now_ns(), parked: Arc::clone(&full.parked) };
+                self.parked.lock().insert(call.tid, entry);
                 self.settle(&full.parked, boxed);
                 before_waiting();
             }
@@ -209,16 +213,22 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> {
         self.parked.lock().get(&tid).map(|entry| entry.call)
     }
 
-    /// Drops a thread's parked call and returns it for an answer. `None` when there is none, or when
+    /// All parked calls, with the times of their parking.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Syscall, u64)> {
+        self.parked.lock().values().map(|entry| (entry.call, entry.since_ns)).collect()
+    }
+
+    /// Drops a thread's parked call and returns it for an answer, with the time of its parking. `None` when there is none, or when
     /// another thread is finishing it right now.
-    pub fn cancel(&self, tid: HostTid) -> Option<Syscall> {
+    pub fn cancel(&self, tid: HostTid) -> Option<(Syscall, u64)> {
         let entry = self.parked.lock().remove(&tid)?;
         let mut state = entry.parked.state.lock();
         match std::mem::replace(&mut *state, State::Empty) {
             State::Waiting(future) | State::Queued(future) => {
                 drop(state);
                 drop(future);
-                Some(entry.call)
+                Some((entry.call, entry.since_ns))
             }
             polling @ State::Polling { .. } => {
                 // Its poller decides: if the call completes, that is the answer; if not, a later look finds it.
@@ -262,7 +272,7 @@ mod tests {
         let executor: Arc<Executor<Job>> = Executor::new(&Arc::default());
         let mut slot: Slot<Job> = executor.slot();
         let (queue, level, done) = (Arc::default(), Arc::default(), Arc::default());
-        executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
+        executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || 0, || {});
         assert!(executor.parked_call(7).is_some());
         queue.wake(Events::IN);
         executor.drain();
@@ -281,7 +291,7 @@ mod tests {
             (Executor::new(&ready), Executor::new(&ready));
         let mut slot: Slot<Job> = own.slot();
         let (queue, level, done) = (Arc::default(), Arc::new(AtomicU32::new(0)), Arc::default());
-        own.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
+        own.start(&mut slot, call(7), wait_for(&queue, &level, &done), || 0, || {});
         level.store(1, Ordering::SeqCst);
         queue.wake(Events::IN);
         other.drain();
@@ -294,8 +304,8 @@ mod tests {
         let executor: Arc<Executor<Job>> = Executor::new(&Arc::default());
         let mut slot = executor.slot();
         let (queue, level, done) = (Arc::default(), Arc::default(), Arc::default());
-        executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || {});
-        assert_eq!(executor.cancel(7).map(|c| c.tid), Some(7));
+        executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || 0, || {});
+        assert_eq!(executor.cancel(7).map(|(call, _)| call.tid), Some(7));
         level.store(1, Ordering::SeqCst);
         queue.wake(Events::IN);
         executor.drain();
@@ -309,7 +319,7 @@ mod tests {
         let (queue, done) = (Arc::default(), Arc::default());
         let level = Arc::new(AtomicU32::new(1));
         for _ in 0..3 {
-            executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || unreachable!());
+            executor.start(&mut slot, call(7), wait_for(&queue, &level, &done), || 0, || unreachable!());
         }
         assert_eq!(done.load(Ordering::SeqCst), 3);
     }

@@ -12,6 +12,8 @@ use kernel_task::{Kernel, Task};
 use kernel_vfs::file::File;
 use platform_api::{Performed, Step, Syscall};
 
+use crate::observe::Entry;
+
 /// Most bytes that one copy between guest and supervisor moves; longer transfers loop.
 pub(crate) const SCRATCH_LEN: usize = 256 * 1024;
 
@@ -22,6 +24,8 @@ const JOB_CONTROL_RETRY_NS: u64 = 100_000_000;
 pub struct Cx {
     pub(crate) task: Arc<Task>,
     pub(crate) call: Syscall,
+    /// If somebody looks.
+    pub(crate) entry: Option<Box<Entry>>,
 }
 
 impl Deref for Cx {

@@ -7,37 +7,37 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use kernel_base::executor::{Executor, ReadyQueue, Slot};
-use kernel_task::kernel::ParkedCalls;
+use kernel_task::kernel::{ParkedCall, ParkedCalls};
 use kernel_task::{Kernel, Task, current};
-use platform_api::{HostTid, KernelEvents, Reply, Restart, SignalTarget, Syscall, Worker};
+use platform_api::{Clock, HostTid, KernelEvents, Reply, Restart, SignalTarget, Syscall, Worker};
 
 use crate::cx::{Cx, Outcome};
 use crate::dispatch::{dispatch, dispatch_blocking};
 use crate::gate::restart_of;
+use crate::observe::{Ending, Observers, measured};
 use crate::process::seccomp;
-
-/// Told of every call and its answer (`--strace`). Must not block for long.
-pub trait Trace: Send + Sync {
-    /// The call of `task` ended with `result`; `Ok` holds what the guest sees, or how the host goes on.
-    fn call(&self, task: &Task, call: &Syscall, result: &SysResult<Outcome>);
-}
 
 struct Shared {
     kernel: Arc<Kernel>,
-    trace: Option<Arc<dyn Trace>>,
+    observers: Arc<Observers>,
 }
 
 impl Shared {
     fn finish(&self, cx: &Cx, result: SysResult<Outcome>) {
-        if let Some(trace) = &self.trace {
-            trace.call(&cx.task, &cx.call, &result);
+        if self.observers.is_empty() {
+            self.answer(cx, result);
+        } else {
+            self.observers.finish(cx, Ending::Answered(&result), || self.answer(cx, result));
         }
+    }
+
+    fn answer(&self, cx: &Cx, result: SysResult<Outcome>) {
         let platform = &self.kernel.platform;
         match result {
             Ok(Outcome::Value(value)) => platform.reply(cx.call.id, Reply::Value(value)),
@@ -67,7 +67,7 @@ async fn run(shared: Arc<Shared>, cx: Cx) {
     let mut handler = pin!(dispatch_blocking(&cx));
     let guarded = poll_fn(|context| {
         current::set(cx.task.tid);
-        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+        match catch_unwind(AssertUnwindSafe(|| measured(&cx, || handler.as_mut().poll(context)))) {
             Ok(polled) => polled.map(Ok),
             Err(payload) => Poll::Ready(Err(payload)),
         }
@@ -109,8 +109,9 @@ where
     M: Fn(Arc<Shared>, Cx) -> F + Send,
 {
     fn call(&mut self, call: Syscall) {
+        let entry = self.shared.observers.enter(&*self.shared.kernel.platform);
         if let Some(task) = self.task(&call) {
-            let cx = Cx { task, call };
+            let cx = Cx { task, call, entry };
             current::set(cx.task.tid);
             if cx.task.has_seccomp()
                 && let Some(refusal) = seccomp::refusal(&cx)
@@ -119,14 +120,15 @@ where
                 self.executor.drain();
                 return;
             }
-            match catch_unwind(AssertUnwindSafe(|| dispatch(&cx))) {
+            match catch_unwind(AssertUnwindSafe(|| measured(&cx, || dispatch(&cx)))) {
                 Ok(Some(result)) => self.shared.finish(&cx, result),
                 Ok(None) => {
                     let task = Arc::clone(&cx.task);
                     let forks = task.forks();
                     let future = (self.make)(Arc::clone(&self.shared), cx);
                     let parked = || task.kernel().parked_now(&task, forks);
-                    self.executor.start(&mut self.slot, call, future, parked);
+                    let now = || task.kernel().platform.now_ns(Clock::Monotonic);
+                    self.executor.start(&mut self.slot, call, future, now, parked);
                 }
                 Err(payload) => self.shared.panicked(&cx, &*payload),
             }
@@ -135,14 +137,26 @@ where
     }
 }
 
-struct Parked<F>(Arc<Executor<F>>);
+struct Parked<F> {
+    executor: Arc<Executor<F>>,
+    observers: Arc<Observers>,
+    kernel: Weak<Kernel>,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> ParkedCalls for Parked<F> {
     fn parked(&self, tid: HostTid) -> Option<Syscall> {
-        self.0.parked_call(tid)
+        self.executor.parked_call(tid)
     }
     fn cancel(&self, tid: HostTid) -> Option<Syscall> {
-        self.0.cancel(tid)
+        let task = if self.observers.is_empty() { None } else { self.kernel.upgrade()?.known_task(tid) };
+        let (call, since_ns) = self.executor.cancel(tid)?;
+        if let Some(task) = task {
+            self.observers.interrupted(&task, &call, since_ns);
+        }
+        Some(call)
+    }
+    fn all(&self) -> Vec<ParkedCall> {
+        self.executor.all().into_iter().map(|(call, since_ns)| ParkedCall { call, since_ns }).collect()
     }
     fn restart_of(&self, nr: i32) -> Restart {
         restart_of(nr)
@@ -179,8 +193,8 @@ pub struct Engine {
 impl Engine {
     /// The engine of a kernel; one for each. Kernels that share objects have one queue.
     #[must_use]
-    pub fn new(kernel: &Arc<Kernel>, trace: Option<Arc<dyn Trace>>, ready: &Arc<ReadyQueue>) -> Self {
-        assemble(kernel, trace, ready, run)
+    pub fn new(kernel: &Arc<Kernel>, observers: &Arc<Observers>, ready: &Arc<ReadyQueue>) -> Self {
+        assemble(kernel, observers, ready, run)
     }
 
     /// Makes `count` workers.
@@ -198,7 +212,7 @@ impl Engine {
 
 fn assemble<F, M>(
     kernel: &Arc<Kernel>,
-    trace: Option<Arc<dyn Trace>>,
+    observers: &Arc<Observers>,
     ready: &Arc<ReadyQueue>,
     make: M,
 ) -> Engine
@@ -207,8 +221,13 @@ where
     M: Fn(Arc<Shared>, Cx) -> F + Send + Sync + Clone + 'static,
 {
     let executor = Executor::new(ready);
-    kernel.set_parked_calls(Arc::new(Parked(Arc::clone(&executor))));
-    let shared = Arc::new(Shared { kernel: Arc::clone(kernel), trace });
+    let parked = Parked {
+        executor: Arc::clone(&executor),
+        observers: Arc::clone(observers),
+        kernel: Arc::downgrade(kernel),
+    };
+    kernel.set_parked_calls(Arc::new(parked));
+    let shared = Arc::new(Shared { kernel: Arc::clone(kernel), observers: Arc::clone(observers) });
     let events = Arc::new(Events { kernel: Arc::clone(kernel), executor: Arc::clone(&executor) });
     let worker = move || -> Box<dyn Worker> {
         Box::new(CallWorker {

@@ -18,6 +18,7 @@ mod loader;
 mod mem;
 mod mount;
 mod net;
+mod observe;
 mod path;
 mod poll;
 mod process;
@@ -33,5 +34,6 @@ mod xattr;
 pub mod strace;
 
 pub use cx::{Cx, Outcome};
-pub use engine::{Engine, Trace};
+pub use engine::Engine;
+pub use observe::{Ending, Observed, Observer, Observers, Times};
 pub use stub::stub_counts;

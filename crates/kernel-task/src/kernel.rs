@@ -30,12 +30,22 @@ pub struct Uts {
     pub domainname: Vec<u8>,
 }
 
+/// A call that waits.
+#[derive(Clone, Copy, Debug)]
+pub struct ParkedCall {
+    pub call: Syscall,
+    /// Monotonic time from which on it has waited.
+    pub since_ns: u64,
+}
+
 /// The parked calls, as the signal code needs them. kernel-syscalls implements it over its executor.
 pub trait ParkedCalls: Send + Sync {
     /// The call that a thread waits in.
     fn parked(&self, tid: HostTid) -> Option<Syscall>;
     /// Drops it, so that somebody else can answer it.
     fn cancel(&self, tid: HostTid) -> Option<Syscall>;
+    /// All of them.
+    fn all(&self) -> Vec<ParkedCall>;
     /// How a call restarts after a signal.
     fn restart_of(&self, nr: i32) -> Restart;
 }
@@ -185,6 +195,12 @@ impl Kernel {
     /// Says where calls are parked; once.
     pub fn set_parked_calls(&self, parked: Arc<dyn ParkedCalls>) {
         let _ = self.parked.set(parked);
+    }
+
+    /// All calls that wait.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<ParkedCall> {
+        self.parked.get().map(|parked| parked.all()).unwrap_or_default()
     }
 
     pub(crate) fn parked_calls(&self) -> Option<&Arc<dyn ParkedCalls>> {

@@ -306,8 +306,34 @@ pub trait Platform: Send + Sync {
     /// The CPU time that guests have used, in nanoseconds; ESRCH when they are gone.
     fn cpu_time_ns(&self, of: CpuTimeOf) -> SysResult<u64>;
 
+    /// Begins or ends to count what threads spend; as often ended as begun.
+    fn meter(&self, _metering: Metering) {}
+
+    /// What the calling thread has spent so far.
+    fn spent(&self) -> Spent {
+        Spent::default()
+    }
+
     /// Random bytes (getrandom(2), never blocks after boot).
     fn random(&self, buf: &mut [u8]) -> SysResult<()>;
+}
+
+/// What a thread of the supervisor has spent outside the kernel, in all, while it was metered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Host calls on guests' behalf, but for copies and answers.
+    pub host_calls: u64,
+    pub host_ns: u64,
+    /// Copies from and to guest memory.
+    pub copies: u64,
+    pub copy_ns: u64,
+}
+
+/// Whether [`Spent`] is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metering {
+    On,
+    Off,
 }
 
 /// What the platform tells the kernel apart from calls. Called on the reactor's thread.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::commands::events::EventsArgs;
 use crate::commands::install::InstallArgs;
 use crate::commands::spec::SpecArgs;
+use crate::commands::trace::TraceArgs;
 use crate::commands::update::UpdateArgs;
 use crate::sibling::SiblingArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     Update(UpdateArgs),
     /// Print what a container uses, and when it runs out of memory
     Events(EventsArgs),
+    /// Print the system calls of a running container, or of a program from its beginning
+    Trace(TraceArgs),
     /// Write a config.json to begin with
     Spec(SpecArgs),
     /// Print what this runtime supports
@@ -164,7 +167,7 @@ pub(crate) struct DoArgs {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
-    pub(crate) tracing: TraceArgs,
+    pub(crate) tracing: TracingArgs,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -200,7 +203,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
-    pub(crate) tracing: TraceArgs,
+    pub(crate) tracing: TracingArgs,
     /// Name of the container
     pub(crate) id: String,
 }
@@ -343,7 +346,7 @@ pub(crate) struct AwaitArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct TraceArgs {
+pub(crate) struct TracingArgs {
     /// Print each system call of the guest that reaches the supervisor, to stderr or FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub(crate) strace: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use runtime_oci::LinuxResources;
 
 use crate::frame;
 use crate::message::{Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State};
+use crate::observe::{TraceBatch, TraceFilter};
 
 /// The socket's name in a sandbox's directory.
 const SOCKET: &str = "control.sock";
@@ -51,6 +53,18 @@ pub fn listen(dir: &Path) -> io::Result<UnixListener> {
 /// Connects to the supervisor of the sandbox with this directory.
 pub fn connect(dir: &Path) -> io::Result<Client> {
     with_short_path(dir, |path| UnixStream::connect(path)).map(|stream| Client { stream })
+}
+
+/// Ends a conversation: whoever waits for an answer finds the connection closed.
+#[derive(Debug)]
+pub struct Stopper(UnixStream);
+
+impl Stopper {
+    /// Does it.
+    pub fn stop(&self) {
+        // It may be closed already.
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 /// A connection to a supervisor.
@@ -157,6 +171,35 @@ impl Client {
     /// Forgets a process or a container.
     pub fn delete(&self, id: &str, exec_id: Option<&str>) -> Result<(), CallError> {
         self.done(&Request::Delete { id: id.to_owned(), exec_id: exec_id.map(str::to_owned) })
+    }
+
+    /// What ends the conversation from another thread.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        self.stream.try_clone().map(Stopper)
+    }
+
+    /// Tells of a container's calls by `each`, until it has ended or `each` says to stop; the connection's last question.
+    pub fn trace(
+        self,
+        id: &str,
+        filter: TraceFilter,
+        mut each: impl FnMut(TraceBatch) -> ControlFlow<()>,
+    ) -> Result<(), CallError> {
+        frame::send(&self.stream, &Request::Trace { id: id.to_owned(), filter }, &[])?;
+        loop {
+            match frame::receive(&self.stream)?.map(|(reply, _)| reply) {
+                Some(Reply::Traced(batch)) => {
+                    let ended = batch.ended;
+                    if each(batch).is_break() || ended {
+                        return Ok(());
+                    }
+                }
+                Some(Reply::Refused(refusal)) => return Err(refusal.into()),
+                Some(_) => return Err(CallError::Unexpected),
+                // The supervisor ended, and the container with it.
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Ends the supervisor with all its containers.

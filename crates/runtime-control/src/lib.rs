@@ -10,9 +10,10 @@
 mod client;
 pub mod frame;
 mod message;
+pub mod observe;
 mod start;
 
-pub use client::{CallError, Client, connect, listen};
+pub use client::{CallError, Client, Stopper, connect, listen};
 pub use message::{
     Container, Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State, Streams, WindowSize,
 };

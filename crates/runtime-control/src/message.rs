@@ -8,6 +8,8 @@ use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, LinuxResources, ProcessSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::observe::{TraceBatch, TraceFilter};
+
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
@@ -43,6 +45,9 @@ pub enum Request {
     Delete { id: String, exec_id: Option<String> },
     /// [`Reply::Containers`].
     List,
+    /// Tells of a container's calls: [`Reply::Traced`] again and again, until the container has ended or the connection is
+    /// closed. Its last request.
+    Trace { id: String, filter: TraceFilter },
     /// Ends all containers, and the supervisor. [`Reply::Done`], before it is gone.
     Shutdown,
 }
@@ -109,6 +114,7 @@ pub enum Reply {
     Pids(Vec<i32>),
     Exited(Exit),
     Containers(Vec<Container>),
+    Traced(TraceBatch),
     Refused(Refusal),
 }
 

@@ -16,13 +16,14 @@ use abi_linux::{Errno, SysResult};
 use host_seccomp::SockFilter;
 use kernel_base::sync::Mutex;
 use kernel_fs::tty::PtyMaster;
-use kernel_syscalls::Engine;
+use kernel_syscalls::{Engine, Observers};
 use kernel_task::kernel::{ExitStatus, Uts};
 use kernel_task::namespaces::{IpcNamespace, UtsNamespace};
 use kernel_task::{Kernel, Process};
 use platform_api::{HostTid, Platform};
 use platform_notify::maker::Maker;
 use platform_notify::{Ending, GuestIds, Instruction, Joined, NotifyPlatform, SpawnSpec};
+use runtime_control::observe::TraceFilter;
 use runtime_control::{State, WindowSize};
 use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, ProcessSpec};
@@ -34,12 +35,13 @@ use crate::jobs::Jobs;
 use crate::launch::{self, Place, Sandbox};
 use crate::life::Life;
 use crate::network;
+use crate::observe::LiveTrace;
+use crate::observe::strace::{self, TraceTo};
 use crate::owner::Owner;
 use crate::pod::Shared;
 use crate::publish::{self, Published, Publisher};
 use crate::settings;
 use crate::stdio::Streams;
-use crate::trace::{self, TraceTo};
 
 /// Worker threads of a listener: one is hot, the other takes over while it is in a long host call.
 pub(crate) const WORKERS: usize = 2;
@@ -69,6 +71,8 @@ pub(crate) struct Container {
     beside: Option<Beside>,
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) engine: Engine,
+    /// Who looks at its calls.
+    pub(crate) observers: Arc<Observers>,
     pub(crate) sandbox: Sandbox,
     /// The host's master of the first process's terminal, until somebody takes it.
     master: Mutex<Option<OwnedFd>>,
@@ -107,6 +111,7 @@ impl Container {
                 beside: Some(Beside::new(joined)),
                 kernel: Arc::clone(&host.kernel),
                 engine: host.engine.clone(),
+                observers: Arc::clone(&host.observers),
                 init: Life::new(pid, console),
                 master: Mutex::new(master),
                 joined: Mutex::default(),
@@ -128,7 +133,11 @@ impl Container {
         // On an error the platform goes, and the init with it: it has done nothing yet.
         let place = Place { uts: &uts, ipc: &ipc, terminals: None };
         let sandbox = launch::launch(&spec, &making.streams, &kernel, place, platform.init())?;
-        let engine = Engine::new(&kernel, making.trace.map(trace::start), &shared.ready);
+        let observers = Observers::new();
+        if let Some(to) = making.trace {
+            observers.add(strace::printer(to), &*kernel.platform);
+        }
+        let engine = Engine::new(&kernel, &observers, &shared.ready);
         let (console, master) = match &making.streams {
             Streams::Own(..) => (None, None),
             _ => behind_pty(sandbox.terminal.as_ref(), making.size, &engine)?,
@@ -149,6 +158,7 @@ impl Container {
             ipc,
             kernel,
             engine,
+            observers,
             sandbox,
             published: Mutex::new(Some(published)),
             publisher: Mutex::default(),
@@ -211,6 +221,7 @@ impl Container {
             Err(errno) => Err(Error::Platform(errno)),
         };
         self.forget_mount_points();
+        self.observers.end();
         // The kernel keeps the dead until they have been waited for, and they the kernel.
         drop(self.kernel.zombies());
         self.init.end(*status.as_ref().unwrap_or(&ExitStatus::Signal(Signal::SIGKILL.raw())));
@@ -357,6 +368,11 @@ impl Container {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(errno) => Err(Error::Platform(errno)),
         }
+    }
+
+    /// Begins to look at its calls.
+    pub(crate) fn trace(&self, filter: &TraceFilter) -> Result<LiveTrace, Error> {
+        LiveTrace::begin(&self.observers, &self.kernel, filter)
     }
 
     /// Its processes by their host ids.

@@ -58,6 +58,8 @@ pub enum Error {
     Control(io::Error),
     #[error("--strace={0}: {1}; name a file in a directory that can be written")]
     Trace(PathBuf, io::Error),
+    #[error("system call number {0} does not exist")]
+    NoCall(i32),
     #[error("signal {0} does not exist")]
     NoSignal(i32),
     #[error("config.json: hooks.startContainer[{index}]: {path} {problem}")]
@@ -152,6 +154,7 @@ impl Error {
             Self::Program { found: Found::No, .. } => Kind::NoProgram,
             Self::Program { found: Found::Yes, .. } => Kind::BadProgram,
             Self::NoSignal(_)
+            | Self::NoCall(_)
             | Self::NulByte(_)
             | Self::Cwd { .. }
             | Self::Rlimit { .. }

@@ -20,6 +20,7 @@ mod launch;
 mod life;
 mod mount_points;
 mod network;
+mod observe;
 mod owner;
 mod pod;
 mod publish;
@@ -31,7 +32,6 @@ mod stdio;
 mod supervisor;
 mod surface;
 mod terminal;
-mod trace;
 mod tuning;
 
 use std::os::fd::OwnedFd;
@@ -56,17 +56,20 @@ pub use confinement::rules::{HostRule, RULES, SOCKETS};
 pub use confinement::{CAPABILITIES, Kept, NET_CAPABILITIES, REPORT_REFUSED};
 pub use error::Error;
 pub use kernel_task::kernel::ExitStatus;
+pub use observe::Trace;
+pub use observe::strace::TraceTo;
 pub use platform_notify::doctor::{Check, doctor};
 pub use platform_notify::maker::{Errands, Maker};
 pub use server::supervise;
 pub use surface::{Surface, surface};
-pub use trace::TraceTo;
 
 /// How a container is run.
 #[derive(Default)]
 pub struct Options<'a> {
     /// Print each call.
     pub trace: Option<TraceTo>,
+    /// Tell of each call.
+    pub live: Option<Trace>,
     /// Where its host processes go.
     pub cgroup: Option<Cgroup>,
     /// Open in its first process from 3 on.
@@ -121,7 +124,7 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
         (true, true) => OwnTerminal::Where,
         (true, false) => OwnTerminal::All,
     };
-    let Options { trace, cgroup, descriptors, control } = options;
+    let Options { trace, live, cgroup, descriptors, control } = options;
     let maker = control.as_ref().map(|control| Arc::clone(&control.maker));
     if maker.is_none() {
         confinement::scope();
@@ -136,6 +139,7 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
     let relay = relay.map(|pty| terminal::Relay::start(pty, Arc::clone(events))).transpose()?;
     let jobs = jobs::Jobs::start(signals, kernel, spec, relay.clone(), Arc::clone(events))?;
     container.set_owner(Some(jobs));
+    let tracing = live.map(|live| observe::start(live, &container)).transpose()?;
     let (supervisor, keeper) = control.map(|control| control.take(&container)).transpose()?.unzip();
     let (tell, begun) = channel();
     let starting = Arc::clone(&container);
@@ -158,6 +162,9 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
     let status = begun.recv().unwrap_or(Ok(())).and(status);
     if let Some(relay) = relay {
         relay.finish();
+    }
+    if let Some(tracing) = tracing {
+        let _ = tracing.join();
     }
     if let Some(supervisor) = supervisor {
         supervisor.wait_idle();

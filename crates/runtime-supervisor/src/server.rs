@@ -15,6 +15,7 @@ use rustix::net::sockopt::socket_peercred;
 
 use crate::confinement::Sockets;
 use crate::error::Error;
+use crate::observe::tap::ToClient;
 use crate::supervisor::{Answer, Supervisor};
 use crate::{confinement, jobs};
 
@@ -126,6 +127,7 @@ fn converse(stream: &UnixStream, mut first: Option<Message>, supervisor: &Arc<Su
         let (reply, fd) = match supervisor.answer(request, fds, stream) {
             Ok(Answer::Now(reply, fd)) => (reply, fd),
             Ok(Answer::Later) => return,
+            Ok(Answer::Trace(trace)) => return trace.run(&mut ToClient(stream)),
             Err(error) => (Reply::Refused(error.refusal()), None),
         };
         let fds: Vec<_> = fd.iter().map(AsFd::as_fd).collect();

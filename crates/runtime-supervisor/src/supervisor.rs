@@ -19,9 +19,10 @@ use crate::container::{Container, Making};
 use crate::error::Error;
 use crate::keeper::Keeper;
 use crate::life::shell_status;
+use crate::observe::LiveTrace;
+use crate::observe::strace::TraceTo;
 use crate::pod::Shared;
 use crate::stdio::Streams;
-use crate::trace::TraceTo;
 
 /// Stack of a container's thread, which builds its file tree; untouched pages cost nothing.
 const STACK: usize = 1 << 20;
@@ -57,6 +58,8 @@ pub(crate) enum Answer {
     Now(Reply, Option<OwnedFd>),
     /// Somebody else will answer.
     Later,
+    /// Calls of a container, as long as the client listens.
+    Trace(LiveTrace),
 }
 
 /// A request that is being answered.
@@ -147,6 +150,7 @@ impl Supervisor {
                 self.find(&id)?.container.forget(&exec_id).map(done)
             }
             Request::Delete { id, exec_id: None } => self.delete(&id).map(done),
+            Request::Trace { id, filter } => Ok(Answer::Trace(self.find(&id)?.container.trace(&filter)?)),
             Request::List => Ok(Answer::Now(Reply::Containers(self.list()), None)),
             Request::Shutdown => {
                 self.shutdown();

@@ -24,6 +24,7 @@ use abi_linux::{Errno, SysResult};
 use syscall_table::{Returns, Syscall, Ty};
 
 use crate::cx::Outcome;
+use crate::observe::Ending;
 
 /// Copies guest memory at an address into a buffer and says how many bytes it could.
 pub type ReadMem<'a> = dyn Fn(u64, &mut [u8]) -> usize + 'a;
@@ -38,9 +39,9 @@ struct Printer<'a> {
 }
 
 /// One line without a newline, such as `openat(AT_FDCWD, "/etc/passwd", O_RDONLY|O_CLOEXEC) = 3`.
-pub fn line(nr: i32, args: &[u64; 6], result: &SysResult<Outcome>, mem: &ReadMem<'_>) -> String {
-    let value = match result {
-        Ok(Outcome::Value(value)) => Some(*value),
+pub fn line(nr: i32, args: &[u64; 6], ending: Ending<'_>, mem: &ReadMem<'_>) -> String {
+    let value = match ending {
+        Ending::Answered(Ok(Outcome::Value(value))) => Some(*value),
         _ => None,
     };
     let mut printer = Printer { out: String::new(), mem, args: *args, value };
@@ -48,12 +49,12 @@ pub fn line(nr: i32, args: &[u64; 6], result: &SysResult<Outcome>, mem: &ReadMem
         Some(row) => {
             printer.out.push_str(row.name);
             printer.arguments(row);
-            printer.result(row.returns, result);
+            printer.ending(row.returns, ending);
         }
         None => {
             let _ = write!(printer.out, "syscall_{nr:#x}");
             printer.unknown_arguments();
-            printer.result(Returns::Int, result);
+            printer.ending(Returns::Int, ending);
         }
     }
     printer.out
@@ -137,8 +138,15 @@ impl Printer<'_> {
         self.value.and_then(|value| u64::try_from(value).ok()).map_or(len, |value| value.min(len))
     }
 
-    fn result(&mut self, returns: Returns, result: &SysResult<Outcome>) {
+    fn ending(&mut self, returns: Returns, ending: Ending<'_>) {
         self.out.push_str(" = ");
+        match ending {
+            Ending::Answered(result) => self.result(returns, result),
+            Ending::Interrupted => self.out.push_str("? <interrupted>"),
+        }
+    }
+
+    fn result(&mut self, returns: Returns, result: &SysResult<Outcome>) {
         match result {
             Err(errno) => self.failure(*errno),
             Ok(Outcome::Continue | Outcome::Answered) => self.out.push_str("? <host>"),

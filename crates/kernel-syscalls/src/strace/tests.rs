@@ -4,6 +4,7 @@ use abi_linux::{Errno, SysResult};
 
 use super::line;
 use crate::cx::Outcome;
+use crate::observe::Ending;
 
 /// Guest memory: pieces at addresses.
 struct Memory(Vec<(u64, Vec<u8>)>);
@@ -26,7 +27,7 @@ fn print(name: &str, args: &[u64], result: SysResult<i64>, pieces: &[(u64, &[u8]
     let nr = syscall_table::by_name(name).map_or(-1, |row| row.nr as i32);
     let mut six = [0; 6];
     six[..args.len()].copy_from_slice(args);
-    line(nr, &six, &result.map(Outcome::Value), &|at, buffer| memory.read(at, buffer))
+    line(nr, &six, Ending::Answered(&result.map(Outcome::Value)), &|at, buffer| memory.read(at, buffer))
 }
 
 const CWD: u64 = -100i64 as u64;
@@ -151,13 +152,16 @@ fn commands_decide_their_argument() {
 #[test]
 fn what_the_host_goes_on_with_has_no_result_yet() {
     let args = [0; 6];
-    assert_eq!(line(231, &args, &Ok(Outcome::Continue), &|_, _| 0), "exit_group(0) = ? <host>");
     assert_eq!(
-        line(59, &args, &Ok(Outcome::Substitute { nr: 322, args }), &|_, _| 0),
+        line(231, &args, Ending::Answered(&Ok(Outcome::Continue)), &|_, _| 0),
+        "exit_group(0) = ? <host>"
+    );
+    assert_eq!(
+        line(59, &args, Ending::Answered(&Ok(Outcome::Substitute { nr: 322, args })), &|_, _| 0),
         "execve(NULL, NULL, NULL) = ? <host: execveat>"
     );
     assert_eq!(
-        line(9999, &args, &Err(Errno::ENOSYS), &|_, _| 0),
+        line(9999, &args, Ending::Answered(&Err(Errno::ENOSYS)), &|_, _| 0),
         "syscall_0x270f(0x0, 0x0, 0x0, 0x0, 0x0, 0x0) = -1 ENOSYS (Function not implemented)"
     );
 }
@@ -185,7 +189,7 @@ fn hostile_memory_and_registers_give_a_bounded_line() {
             for mem in [endless, self_pointing, overreporting, nothing] {
                 for result in [Ok(Outcome::Value(register as i64)), Ok(Outcome::Continue), Err(Errno::EFAULT)]
                 {
-                    assert!(line(nr, &args, &result, mem).len() < 64 * 1024, "call {nr}");
+                    assert!(line(nr, &args, Ending::Answered(&result), mem).len() < 64 * 1024, "call {nr}");
                 }
             }
         }

@@ -60,7 +60,7 @@ impl Rig {
         let identity = Identity { tgid: HOST, guest_tid: 1, guest_tgid: 1, parent: 1 };
         host.add_thread(HOST, identity, 1);
         kernel.adopt_init(HOST, snapshot);
-        let engine = crate::Engine::new(&kernel, None, &Arc::default());
+        let engine = crate::Engine::new(&kernel, &Arc::default(), &Arc::default());
         let worker = engine.workers(1).remove(0);
         let events = Arc::clone(engine.events());
         Self { host, kernel, worker, events, next_id: 1, seen: Vec::new() }

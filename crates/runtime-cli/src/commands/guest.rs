@@ -5,10 +5,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use runtime_oci::{ContainerSpec, MountKind, MountSpec, NetworkSpec, ProcessSpec, User};
-use runtime_supervisor::{ExitStatus, Options, TraceTo};
+use runtime_supervisor::{ExitStatus, Options, Trace, TraceTo};
 
-use crate::args::{DoArgs, TraceArgs};
+use crate::args::{Args, Command, DoArgs, TracingArgs};
 
 /// All of them: they count inside the container alone, where everything is its own (ARCHITECTURE.md).
 const ROOT_CAPS: u64 = 0x01ff_ffff_ffff;
@@ -16,8 +17,22 @@ const ROOT_CAPS: u64 = 0x01ff_ffff_ffff;
 /// __NEW_UTS_LEN of include/uapi/linux/utsname.h.
 const MAX_HOSTNAME: usize = 64;
 
-/// `palisade do`.
-pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
+/// The arguments of a `do` behind another command.
+pub(super) fn parse_do(rest: &[OsString]) -> Result<DoArgs> {
+    let words = ["palisade", "do"].into_iter().map(OsString::from).chain(rest.iter().cloned());
+    match Args::try_parse_from(words).map(|args| args.command) {
+        Ok(Command::Do(args)) => Ok(args),
+        Ok(_) => bail!("name a program behind `do`"),
+        Err(error) => {
+            // One line: clap's first.
+            let text = error.to_string();
+            bail!("do: {}", text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+        }
+    }
+}
+
+/// `palisade do`; with somebody who looks at its calls.
+pub(crate) fn run_program(args: &DoArgs, live: Option<Trace>) -> Result<u8> {
     let rootfs = existing_dir(&args.rootfs, "--rootfs")?;
     if !args.hostname.is_ascii() || args.hostname.len() > MAX_HOSTNAME {
         bail!("--hostname: at most {MAX_HOSTNAME} ASCII characters");
@@ -52,12 +67,12 @@ pub(crate) fn run_program(args: &DoArgs) -> Result<u8> {
         network,
         ..ContainerSpec::default()
     };
-    finish(&spec, &args.tracing)
+    finish(&spec, &args.tracing, live)
 }
 
-fn finish(spec: &ContainerSpec, tracing: &TraceArgs) -> Result<u8> {
+fn finish(spec: &ContainerSpec, tracing: &TracingArgs, live: Option<Trace>) -> Result<u8> {
     let trace = tracing.strace.as_deref().map(trace_target).transpose()?;
-    let status = runtime_supervisor::run(spec, Options { trace, ..Options::default() })?;
+    let status = runtime_supervisor::run(spec, Options { trace, live, ..Options::default() })?;
     Ok(shell_status(status))
 }
 

@@ -23,6 +23,8 @@ mod supervise;
 mod surface;
 mod syscalls;
 mod terminal;
+pub(crate) mod trace;
+mod until_signal;
 pub(crate) mod update;
 
 use std::io::{ErrorKind, Write};
@@ -44,6 +46,7 @@ pub(crate) fn status_of_failure(command: &Command) -> u8 {
         | Command::Doctor
         | Command::Bench(_)
         | Command::Fuzz(_)
+        | Command::Trace(_)
         | Command::Supervise(_) => FAILED,
         Command::Exec(_) | Command::Await(_) => 255,
         _ => 1,
@@ -53,7 +56,7 @@ pub(crate) fn status_of_failure(command: &Command) -> u8 {
 /// Runs a subcommand; `Ok` is the exit status.
 pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
     match command {
-        Command::Do(args) => guest::run_program(&args),
+        Command::Do(args) => guest::run_program(&args, None),
         Command::Run(args) => run::run(&args, global),
         Command::Create(args) => create::create(&args, global),
         Command::Start(args) => start::start(&args, global),
@@ -67,6 +70,7 @@ pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
         Command::Resume(args) => pause::resume(&args, global),
         Command::Update(args) => update::update(&args, global),
         Command::Events(args) => events::events(&args, global),
+        Command::Trace(args) => trace::trace(&args, global),
         Command::Spec(args) => spec::spec(&args, global),
         Command::Features => features::features(),
         Command::Install(args) => install::install(&args),

@@ -73,7 +73,8 @@ fn supervise(
         record: record.clone(),
         created: Box::new(created),
     };
-    let options = Options { trace, cgroup: record.cgroup.clone(), descriptors, control: Some(control) };
+    let cgroup = record.cgroup.clone();
+    let options = Options { trace, live: None, cgroup, descriptors, control: Some(control) };
     Ok(guest::shell_status(runtime_supervisor::run(&record.spec, options)?))
 }
 

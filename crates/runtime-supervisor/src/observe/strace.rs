@@ -4,11 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use abi_linux::SysResult;
 use kernel_base::sync::Mutex;
-use kernel_syscalls::{Outcome, Trace, strace};
-use kernel_task::Task;
-use platform_api::Syscall;
+use kernel_syscalls::{Observed, Observer, strace};
 
 /// Where the lines go.
 #[derive(Debug)]
@@ -21,15 +18,16 @@ struct Printer {
     to: Mutex<TraceTo>,
 }
 
-/// Makes the tracer.
-pub(crate) fn start(to: TraceTo) -> Arc<dyn Trace> {
+/// Makes the printer.
+pub(crate) fn printer(to: TraceTo) -> Arc<dyn Observer> {
     Arc::new(Printer { to: Mutex::new(to) })
 }
 
-impl Trace for Printer {
-    fn call(&self, task: &Task, call: &Syscall, result: &SysResult<Outcome>) {
+impl Observer for Printer {
+    fn call(&self, observed: &Observed<'_>) {
+        let Observed { task, call, ending, .. } = *observed;
         let mem = |addr: u64, buf: &mut [u8]| task.mem().read_partial(addr, buf).unwrap_or(0);
-        let line = strace::line(call.nr, &call.args, result, &mem);
+        let line = strace::line(call.nr, &call.args, ending, &mem);
         let line = format!("[pid {:>5}] {line}\n", task.guest_tid);
         // A trace that can't be written must not disturb the guest.
         let _ = match &mut *self.to.lock() {

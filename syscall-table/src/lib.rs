@@ -3,10 +3,13 @@
 //! `syscalls.tbl` is the list; `cargo xtask gen` makes [`SYSCALLS`] of it. From the rows follow the
 //! seccomp plan ([`seccomp::plan`]), the dispatch of kernel-syscalls, its strace printer, COMPAT.md and the
 //! JSON of `palisade syscalls` ([`render`]), and the fuzzer's grammar.
+//!
+//! [`reference`] has facts of others to compare with.
 #![forbid(unsafe_code)]
 
 mod generated;
 pub mod plan;
+pub mod reference;
 pub mod render;
 pub mod seccomp;
 #[cfg(test)]

@@ -88,7 +88,7 @@ pub fn evaluate(program: &[SockFilter], call: &Call) -> Result<Evaluation, Fault
 
 impl Call {
     /// The 32-bit word at an offset of `struct seccomp_data`.
-    fn word(&self, offset: u32) -> Option<u32> {
+    pub(crate) fn word(&self, offset: u32) -> Option<u32> {
         let half = |value: u64, offset: u32| {
             if offset.is_multiple_of(8) { value as u32 } else { (value >> 32) as u32 }
         };
@@ -106,7 +106,7 @@ impl Call {
 }
 
 impl Verdict {
-    fn from_value(value: u32) -> Self {
+    pub(crate) fn from_value(value: u32) -> Self {
         let data = (value & libc::SECCOMP_RET_DATA) as u16;
         match value & libc::SECCOMP_RET_ACTION_FULL {
             libc::SECCOMP_RET_USER_NOTIF if data == 0 => Self::Action(Action::Notify),

@@ -1,7 +1,7 @@
 //! Turns the seccomp plan of `syscall-table` into a BPF program.
 //!
 //! Key functions: [`compile`] (plan → program), [`evaluate`] (what the kernel would compute, and in how
-//! many instructions), [`disassemble`]. Key type: [`SockFilter`], the kernel's `struct sock_filter`. There
+//! many instructions), [`ways`] (what it may answer when arguments are not known), [`disassemble`]. Key type: [`SockFilter`], the kernel's `struct sock_filter`. There
 //! is no host call here: `platform-notify` installs the program in the guest's first process.
 //!
 //! # Shape of a program
@@ -22,7 +22,7 @@
 //! tree is ours (`tree.rs`), and seccompiler compiles what it is good at, the conditions of one rule: with
 //! Allow for a match and Trap for a mismatch, which `block.rs` rewrites to the rule's own actions.
 //!
-//! The table's plan of 386 rules becomes 658 instructions. A call that always notifies takes 10 or 11 of
+//! The table's plan of 386 rules becomes 912 instructions. A call that always notifies takes 10 or 11 of
 //! them; native ones with checked pointers 14 to 20, futex, with its list of operations, up to 50 (counted
 //! by [`evaluate`]; the test `hot_calls_take_few_instructions` prints them).
 //!
@@ -36,9 +36,11 @@ mod compile;
 mod disassemble;
 mod evaluate;
 mod insn;
+mod reach;
 mod tree;
 
 pub use compile::{Error, compile, compile_with};
 pub use disassemble::disassemble;
 pub use evaluate::{AUDIT_ARCH_X86_64, Call, Evaluation, Fault, Verdict, evaluate};
 pub use insn::SockFilter;
+pub use reach::{Known, Range, Way, Word, ways};

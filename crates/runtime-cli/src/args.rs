@@ -376,6 +376,9 @@ pub(crate) struct SurfaceArgs {
     /// That of --strict
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Which CVEs of Linux and of container engines get how far, by what their triggers need
+    #[arg(long)]
+    pub(crate) cves: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

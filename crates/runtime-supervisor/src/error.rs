@@ -13,6 +13,8 @@ pub enum Error {
     Spawn(platform_notify::SpawnError),
     #[error("cannot compile the system call filter: {0}; this is a bug")]
     Filter(host_seccomp::Error),
+    #[error("cannot read the data about CVEs: {0}; this is a bug")]
+    Data(String),
     #[error("cannot {what} for the supervisor: {errno}")]
     Confinement { what: &'static str, errno: Errno },
     #[error("cannot start the process that makes guests: {0}")]

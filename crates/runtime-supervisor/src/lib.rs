@@ -61,7 +61,7 @@ pub use observe::strace::TraceTo;
 pub use platform_notify::doctor::{Check, doctor};
 pub use platform_notify::maker::{Errands, Maker};
 pub use server::supervise;
-pub use surface::{Surface, surface};
+pub use surface::{CveTable, Surface, cve_table, surface};
 
 /// How a container is run.
 #[derive(Default)]

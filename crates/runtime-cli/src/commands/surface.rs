@@ -4,13 +4,22 @@ use anyhow::Result;
 
 use crate::args::{Format, SurfaceArgs};
 
-/// Prints it.
+/// Prints it, or the table of CVEs.
 pub(crate) fn list(args: &SurfaceArgs) -> Result<u8> {
-    let surface = runtime_supervisor::surface(args.strict)?;
-    let text = match args.format {
-        Format::Table => surface.table(),
-        Format::Json => surface.json(),
-        Format::Markdown => surface.markdown(),
+    let text = if args.cves {
+        let cves = runtime_supervisor::cve_table(args.strict)?;
+        match args.format {
+            Format::Table => cves.table(),
+            Format::Json => cves.json(),
+            Format::Markdown => cves.markdown(),
+        }
+    } else {
+        let surface = runtime_supervisor::surface(args.strict)?;
+        match args.format {
+            Format::Table => surface.table(),
+            Format::Json => surface.json(),
+            Format::Markdown => surface.markdown(),
+        }
     };
     super::print(&text)?;
     Ok(0)

@@ -1,6 +1,7 @@
 //! config.json under runc and under Palisade: resources, hooks, filters, mounts and the rest, and the commands over
 //! them.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -670,4 +671,77 @@ fn spec_and_features_are_what_engines_read() {
     let features: Value = serde_json::from_str(&features.stdout).expect("JSON");
     assert_eq!(features["linux"]["seccomp"]["enabled"], json!(true));
     assert!(features["hooks"].as_array().is_some_and(|hooks| hooks.len() == 6));
+}
+
+/// Ids of a user namespace: what belongs to nobody inside is out of reach even of its root.
+#[test]
+fn mapped_ids_are_the_hosts_outside() {
+    let _alone = alone();
+    let own = |path: &Path, id: u32, mode: u32| {
+        std::fs::write(path, "text\n").expect("scratch is ours");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+        std::os::unix::fs::chown(path, Some(id), Some(id)).expect("root runs the tests");
+    };
+    let script = "cd /v
+        tr -s ' ' </proc/self/uid_map; tr -s ' ' </proc/self/gid_map
+        stat -c '%n %u:%g' a b c . /; cat c; chmod 777 c; chown 5 c
+        chown 5:6 a && stat -c '%u:%g' a; chown 70000 a
+        mknod null c 1 3; mkdir d; setpriv --reuid 7 --regid 8 --groups 9 sh -c 'id; echo x >a'
+        setpriv --reuid 70000 true
+        setpriv --reuid 7 --inh-caps=-all sh -c 'echo new >d/e' && stat -c '%u' d/e
+        hostname inside && hostname";
+    let mut owners = Vec::new();
+    for runtime in runtimes() {
+        let volume = tempfile::tempdir().expect("a scratch directory");
+        std::fs::set_permissions(volume.path(), std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+        for (name, id, mode) in [("a", 0, 0o644), ("b", 200_000, 0o600), ("c", 1000, 0o600)] {
+            own(&volume.path().join(name), id, mode);
+        }
+        let bundle = debian_shell(script).with(|config| {
+            let caps = json!([
+                "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_MKNOD", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_ADMIN",
+            ]);
+            config["process"]["capabilities"] = json!({ "bounding": caps, "effective": caps, "permitted": caps });
+            let map = json!([
+                { "containerID": 0, "hostID": 0, "size": 1 }, { "containerID": 1, "hostID": 200_000, "size": 65535 },
+            ]);
+            (config["linux"]["uidMappings"], config["linux"]["gidMappings"]) = (map.clone(), map);
+            config["linux"]["namespaces"].as_array_mut().expect("an array").push(json!({ "type": "user" }));
+            config["mounts"].as_array_mut().expect("an array").push(json!({
+                "destination": "/v", "type": "bind", "source": volume.path(), "options": ["bind", "rw"],
+            }));
+        });
+        let done = run(&runtime, &bundle);
+        let owner = |name: &str| {
+            let metadata = std::fs::metadata(volume.path().join(name));
+            metadata.map(|metadata| (metadata.uid(), metadata.gid())).map_err(|error| error.kind())
+        };
+        owners.push((
+            done.stdout,
+            done.stderr.lines().map(str::to_owned).collect::<Vec<_>>(),
+            ["a", "b", "c", "d"].map(owner),
+        ));
+    }
+    let ids = |inside: u32| (199_999 + inside, 199_999 + inside);
+    let (out, errors, on_host) = owners.first().expect("a control");
+    assert!(out.starts_with(" 0 0 1\n 1 200000 65535\n"), "{out}");
+    assert_eq!(
+        on_host,
+        &[Ok((200_004, 200_005)), Ok(ids(1)), Ok((1000, 1000)), Ok((0, 0))],
+        "{out} {errors:?}"
+    );
+    owners.iter().skip(1).for_each(|ours| assert_eq!(ours, owners.first().expect("a control")));
+}
+
+#[test]
+fn unmapped_user_is_refused_by_name() {
+    let Some(palisade) = paths::palisade_is_wanted().then(paths::palisade) else { return };
+    let bundle = debian_shell("true").with(|config| {
+        let map = json!([{ "containerID": 0, "hostID": 200_000, "size": 5 }]);
+        (config["linux"]["uidMappings"], config["linux"]["gidMappings"]) = (map.clone(), map);
+        config["linux"]["namespaces"].as_array_mut().expect("an array").push(json!({ "type": "user" }));
+        config["process"]["user"]["uid"] = json!(5);
+    });
+    let done = run(&palisade, &bundle);
+    assert!(done.status != 0 && done.stderr.contains("process.user.uid: 5 is in no line"), "{done:?}");
 }

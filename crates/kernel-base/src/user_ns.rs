@@ -229,6 +229,23 @@ impl UserNamespace {
         Ok(creator.clone().entering(Arc::new(namespace)))
     }
 
+    /// One in which a container starts, with its maps there from the beginning: their outside ids are the host's.
+    pub fn of_container(users: IdMap, groups: IdMap) -> SysResult<Arc<Self>> {
+        let parent = Self::initial();
+        let maps = [users, groups, IdMap::identity()].map(OnceLock::from);
+        IS_NESTED.store(true, Ordering::Relaxed);
+        Ok(Arc::new(Self {
+            id: NamespaceId::allocate(NamespaceKind::User)?,
+            parent: Some(Arc::clone(parent)),
+            level: parent.level + 1,
+            owner: 0,
+            group: 0,
+            parent_could_setfcap: true,
+            maps,
+            settings: Mutex::new(Settings { may_setgroups: true }),
+        }))
+    }
+
     /// Its number and kind.
     #[must_use]
     pub fn id(&self) -> &NamespaceId {

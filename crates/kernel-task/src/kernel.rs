@@ -9,6 +9,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_base::timer::Timers;
 use kernel_base::tunable::Tunable;
+use kernel_base::user_ns::UserNamespace;
 use kernel_base::wait::WaitQueue;
 use kernel_net::NetNamespace;
 use kernel_vfs::filesystem::{FileSystemType, FileSystemTypes};
@@ -137,7 +138,8 @@ impl Kernel {
     /// A kernel without processes, with namespaces of its own.
     #[must_use]
     pub fn new(platform: Arc<dyn Platform>, uts: Uts) -> Arc<Self> {
-        Self::within(platform, UtsNamespace::initial(uts), IpcNamespace::initial())
+        let user_ns = UserNamespace::initial();
+        Self::within(platform, UtsNamespace::initial(uts, user_ns), IpcNamespace::initial(user_ns))
     }
 
     /// A kernel without processes in these namespaces, which may be those of another container.

@@ -38,9 +38,8 @@ pub struct PlainNamespace {
 }
 
 impl PlainNamespace {
-    fn initial(kind: NamespaceKind) -> Arc<Self> {
-        let user_ns = Arc::clone(UserNamespace::initial());
-        Arc::new(Self { id: NamespaceId::initial(kind), user_ns })
+    fn initial(kind: NamespaceKind, user_ns: &Arc<UserNamespace>) -> Arc<Self> {
+        Arc::new(Self { id: NamespaceId::initial(kind), user_ns: Arc::clone(user_ns) })
     }
 
     fn new(kind: NamespaceKind, user_ns: &Arc<UserNamespace>) -> SysResult<Arc<Self>> {
@@ -67,10 +66,11 @@ pub struct UtsNamespace {
 }
 
 impl UtsNamespace {
-    /// The container's own.
+    /// The container's own, whose user namespace this is.
     #[must_use]
-    pub fn initial(names: Uts) -> Arc<Self> {
-        Arc::new(Self { base: PlainNamespace::initial(NamespaceKind::Uts), names: RwLock::new(names) })
+    pub fn initial(names: Uts, user_ns: &Arc<UserNamespace>) -> Arc<Self> {
+        let base = PlainNamespace::initial(NamespaceKind::Uts, user_ns);
+        Arc::new(Self { base, names: RwLock::new(names) })
     }
 
     /// Its owner and number.
@@ -88,10 +88,10 @@ pub struct IpcNamespace {
 }
 
 impl IpcNamespace {
-    /// The container's own.
+    /// The container's own, whose user namespace this is.
     #[must_use]
-    pub fn initial() -> Arc<Self> {
-        Arc::new(Self { base: PlainNamespace::initial(NamespaceKind::Ipc), objects: Arc::default() })
+    pub fn initial(user_ns: &Arc<UserNamespace>) -> Arc<Self> {
+        Arc::new(Self { base: PlainNamespace::initial(NamespaceKind::Ipc, user_ns), objects: Arc::default() })
     }
 
     /// Its owner and number.
@@ -141,18 +141,13 @@ pub enum ChildFiles {
 }
 
 impl Namespaces {
-    /// Those of the container's first process.
+    /// Those of the container's first process; of the user namespace that `mnt` belongs to.
     #[must_use]
     pub fn initial(mnt: Arc<MountNamespace>, uts: &Arc<UtsNamespace>, ipc: &Arc<IpcNamespace>) -> Arc<Self> {
-        Arc::new(Self {
-            mnt,
-            uts: Arc::clone(uts),
-            ipc: Arc::clone(ipc),
-            cgroup: PlainNamespace::initial(NamespaceKind::Cgroup),
-            net: PlainNamespace::initial(NamespaceKind::Net),
-            pid: PlainNamespace::initial(NamespaceKind::Pid),
-            time: PlainNamespace::initial(NamespaceKind::Time),
-        })
+        let own = |kind| PlainNamespace::initial(kind, mnt.user_ns());
+        let [cgroup, net, pid] = [NamespaceKind::Cgroup, NamespaceKind::Net, NamespaceKind::Pid].map(own);
+        let time = PlainNamespace::initial(NamespaceKind::Time, UserNamespace::initial());
+        Arc::new(Self { uts: Arc::clone(uts), ipc: Arc::clone(ipc), mnt, cgroup, net, pid, time })
     }
 
     /// New ones as the CLONE_NEW* in `flags` ask (create_user_ns, create_new_namespaces).

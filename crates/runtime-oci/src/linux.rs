@@ -18,6 +18,9 @@ const DEVICES: [(u32, u32); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)
 const CHARACTER: u32 = 0o020_000;
 const FIFO: u32 = 0o010_000;
 
+/// Most lines of a map of ids (user_namespaces(7)).
+const MAX_MAPPINGS: usize = 340;
+
 /// The annotation by which CRI marks a container that belongs to a pod: its sandbox's id.
 const SANDBOX_IDS: [&str; 2] = ["io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID"];
 
@@ -29,14 +32,7 @@ pub(crate) fn convert(linux: &Linux, spec: &mut ContainerSpec) -> Result<(), Bun
     spec.sysctl = sysctl(linux)?;
     spec.uid_mappings = mappings(linux.uid_mappings(), "linux.uidMappings")?;
     spec.gid_mappings = mappings(linux.gid_mappings(), "linux.gidMappings")?;
-    for (field, list) in
-        [("linux.uidMappings", &spec.uid_mappings), ("linux.gidMappings", &spec.gid_mappings)]
-    {
-        // What maps each id to itself changes nothing.
-        if list.iter().any(|mapping| mapping.container_id != mapping.host_id) {
-            return Err(invalid(field, "not supported; leave it out: ids inside give no right outside"));
-        }
-    }
+    check_mappings(spec)?;
     spec.masked_paths = absolute_paths("linux.maskedPaths", linux.masked_paths())?;
     spec.readonly_paths = absolute_paths("linux.readonlyPaths", linux.readonly_paths())?;
     spec.root_propagation = propagation(linux.rootfs_propagation().as_deref().unwrap_or_default())?;
@@ -94,9 +90,8 @@ fn namespaces(list: &[LinuxNamespace], is_in_pod: bool) -> Result<Vec<NamespaceS
         }
         if let Some(path) = &path {
             check_join(kind, path, is_in_pod)?;
-        } else if matches!(kind, "user" | "time") {
-            let problem = format!("a {kind} namespace of its own is not supported; leave it out");
-            return Err(invalid(FIELD, problem));
+        } else if kind == "time" {
+            return Err(invalid(FIELD, "a time namespace of its own is not supported; leave it out"));
         }
         all.push(NamespaceSpec { kind: kind.to_owned(), path });
     }
@@ -120,7 +115,7 @@ fn check_join(kind: &str, path: &Path, is_in_pod: bool) -> Result<(), BundleErro
     }
     match kind {
         "network" => {}
-        "pid" | "ipc" | "uts" if is_in_pod => {}
+        "pid" | "ipc" | "uts" | "user" if is_in_pod => {}
         _ => {
             let problem = format!(
                 "joining the {kind} namespace {} is not supported outside of a pod; leave the path out",
@@ -209,6 +204,36 @@ fn mappings(list: &Option<Vec<LinuxIdMapping>>, field: &'static str) -> Result<V
     list.iter().flatten().map(convert).collect()
 }
 
+/// Ids are mapped for a user namespace, and one of its own needs them.
+fn check_mappings(spec: &ContainerSpec) -> Result<(), BundleError> {
+    let user = spec.namespaces.iter().find(|namespace| namespace.kind == "user");
+    let is_own = user.is_some_and(|namespace| namespace.path.is_none());
+    for (field, list) in
+        [("linux.uidMappings", &spec.uid_mappings), ("linux.gidMappings", &spec.gid_mappings)]
+    {
+        match list.is_empty() {
+            true if is_own => return Err(invalid(field, "is empty; a user namespace needs it")),
+            false if user.is_none() => {
+                return Err(invalid(field, "needs {\"type\": \"user\"} in linux.namespaces"));
+            }
+            _ => {}
+        }
+        let pairs = |one: &IdMapping| [(one.container_id, one.size), (one.host_id, one.size)];
+        for (at, one) in list.iter().enumerate() {
+            for other in list.iter().skip(at + 1) {
+                let overlap = |(a, b): (&(u32, u32), &(u32, u32))| a.0 < b.0 + b.1 && b.0 < a.0 + a.1;
+                if pairs(one).iter().zip(&pairs(other)).any(overlap) {
+                    return Err(invalid(field, format!("{one} and {other} overlap")));
+                }
+            }
+        }
+        if list.len() > MAX_MAPPINGS {
+            return Err(invalid(field, format!("has more than {MAX_MAPPINGS} entries")));
+        }
+    }
+    Ok(())
+}
+
 /// The word of mount(8) for a propagation.
 pub(crate) fn propagation_of(word: &str) -> Option<(Propagation, Recursion)> {
     let (word, recursion) = match word.strip_prefix('r') {
@@ -293,16 +318,24 @@ mod tests {
     }
 
     #[test]
-    fn maps_are_ranges() {
-        let map = |size: u64, host: u32| {
+    fn maps_are_ranges_of_a_user_namespace() {
+        let with = |map: Value| {
             converted(|linux| {
-                let one = json!([{ "containerID": 0, "hostID": host, "size": size }]);
-                linux["uidMappings"] = one.clone();
-                linux["gidMappings"] = one;
+                linux["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+                (linux["uidMappings"], linux["gidMappings"]) = (map.clone(), map);
             })
         };
+        let line = |inside: u32, host: u32, size: u64| json!({ "containerID": inside, "hostID": host, "size": size });
+        let map = |size: u64, host: u32| with(json!([line(0, host, size)]));
         assert_eq!(map(65536, 0).unwrap().uid_mappings[0].size, 65536);
         assert!(map(0, 0).is_err() && map(0xffff_ffff, 7).is_err());
-        assert!(map(65536, 100_000).unwrap_err().contains("linux.uidMappings: not supported"));
+        assert_eq!(map(65536, 100_000).unwrap().gid_mappings[0].host_id, 100_000);
+        let pair = |second: Value| with(json!([line(0, 1000, 10), second]));
+        assert!(pair(line(10, 1010, 1)).is_ok());
+        assert!(pair(line(9, 2000, 1)).unwrap_err().contains("overlap"));
+        assert!(pair(line(20, 1009, 1)).unwrap_err().contains("overlap"));
+        assert!(with(json!([])).unwrap_err().contains("a user namespace needs it"));
+        let alone = converted(|linux| linux["uidMappings"] = json!([line(0, 0, 1)]));
+        assert!(alone.unwrap_err().contains("linux.namespaces"));
     }
 }

@@ -91,6 +91,13 @@ pub struct IdMapping {
     pub size: u32,
 }
 
+impl std::fmt::Display for IdMapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { container_id, host_id, size } = self;
+        write!(f, "{{\"containerID\": {container_id}, \"hostID\": {host_id}, \"size\": {size}}}")
+    }
+}
+
 /// A device node to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSpec {

@@ -39,9 +39,12 @@ pub fn template(rootless: Rootless) -> Value {
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
     });
-    // A plain user makes no cgroup; everything else is the sandbox's own.
-    if let (Rootless::Yes, Some(linux)) = (rootless, config["linux"].as_object_mut()) {
+    if let (Rootless::For { uid, gid }, Some(linux)) = (rootless, config["linux"].as_object_mut()) {
+        // A plain user makes no cgroup, and is root inside, so that files have the same owner on both sides.
         linux.remove("resources");
+        let map = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+        linux.extend([("uidMappings".to_owned(), map(uid)), ("gidMappings".to_owned(), map(gid))]);
+        linux["namespaces"].as_array_mut().into_iter().for_each(|all| all.push(json!({ "type": "user" })));
     }
     config
 }
@@ -50,7 +53,11 @@ pub fn template(rootless: Rootless) -> Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rootless {
     No,
-    Yes,
+    /// For the one with these ids on the host.
+    For {
+        uid: u32,
+        gid: u32,
+    },
 }
 
 fn mounts() -> Value {
@@ -73,7 +80,7 @@ mod tests {
 
     #[test]
     fn templates_are_accepted() {
-        for rootless in [Rootless::No, Rootless::Yes] {
+        for rootless in [Rootless::No, Rootless::For { uid: 1000, gid: 100 }] {
             let spec = crate::parse(Path::new("/b"), &template(rootless)).unwrap();
             assert_eq!((spec.rootfs.as_path(), spec.mounts.len()), (Path::new("/b/rootfs"), 7));
         }

@@ -15,6 +15,7 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use host_seccomp::SockFilter;
 use kernel_base::sync::Mutex;
+use kernel_base::user_ns::UserNamespace;
 use kernel_fs::tty::PtyMaster;
 use kernel_syscalls::{Engine, Observers};
 use kernel_task::kernel::{ExitStatus, Uts};
@@ -30,6 +31,7 @@ use runtime_oci::{ContainerSpec, ProcessSpec};
 
 use crate::beside::{self, Beside};
 use crate::console::Console;
+use crate::credentials;
 use crate::error::Error;
 use crate::jobs::Jobs;
 use crate::launch::{self, Place, Sandbox};
@@ -67,6 +69,7 @@ pub(crate) struct Container {
     pub(crate) platform: Arc<NotifyPlatform>,
     pub(crate) uts: Arc<UtsNamespace>,
     pub(crate) ipc: Arc<IpcNamespace>,
+    pub(crate) user_ns: Arc<UserNamespace>,
     /// Where it has no process namespace of its own.
     beside: Option<Beside>,
     pub(crate) kernel: Arc<Kernel>,
@@ -92,13 +95,19 @@ impl Container {
         let filter: Vec<Instruction> = program.iter().map(instruction).collect();
         let ids = GuestIds { uid: spec.process.user.uid, gid: spec.process.user.gid };
         let names = Uts { hostname: spec.hostname.clone(), domainname: spec.domainname.clone() };
-        let uts = shared.uts.unwrap_or_else(|| UtsNamespace::initial(names));
-        let ipc = shared.ipc.unwrap_or_else(IpcNamespace::initial);
+        let user_ns = shared.user.map_or_else(|| credentials::user_namespace(&spec), Ok)?;
+        let uts = shared.uts.unwrap_or_else(|| UtsNamespace::initial(names, &user_ns));
+        let ipc = shared.ipc.unwrap_or_else(|| IpcNamespace::initial(&user_ns));
         let (cgroup, maker) = (making.cgroup.as_ref(), making.maker.as_deref());
         let first = First { spec: &spec, filter: &filter, ids, cgroup, maker };
         if let Some(host) = &shared.pid {
             let joined = first.join(&host.platform, &spec.process)?;
-            let place = Place { uts: &uts, ipc: &ipc, terminals: Some(&host.sandbox.tree.terminals) };
+            let place = Place {
+                uts: &uts,
+                ipc: &ipc,
+                user_ns: &user_ns,
+                terminals: Some(&host.sandbox.tree.terminals),
+            };
             let pid = joined.pid();
             let sandbox = launch::launch_beside(&spec, &making.streams, &host.kernel, place, pid)?;
             let (console, master) = behind_pty(sandbox.terminal.as_ref(), making.size, &host.engine)?;
@@ -121,6 +130,7 @@ impl Container {
                 ids,
                 uts,
                 ipc,
+                user_ns,
                 sandbox,
             }));
         }
@@ -131,7 +141,7 @@ impl Container {
         let kernel = Kernel::within(host, Arc::clone(&uts), Arc::clone(&ipc));
         network::install(&spec, &kernel, platform.init(), shared.net);
         // On an error the platform goes, and the init with it: it has done nothing yet.
-        let place = Place { uts: &uts, ipc: &ipc, terminals: None };
+        let place = Place { uts: &uts, ipc: &ipc, user_ns: &user_ns, terminals: None };
         let sandbox = launch::launch(&spec, &making.streams, &kernel, place, platform.init())?;
         let observers = Observers::new();
         if let Some(to) = making.trace {
@@ -156,6 +166,7 @@ impl Container {
             platform,
             uts,
             ipc,
+            user_ns,
             kernel,
             engine,
             observers,

@@ -3,27 +3,59 @@
 use std::sync::Arc;
 
 use kernel_base::cred::{CapSet, Credentials};
+use kernel_base::user_ns::{Extent, IdMap, UserNamespace};
 use kernel_task::limits::{Limit, Limits, Resource};
 use platform_api::{HostTid, Platform};
-use runtime_oci::ContainerSpec;
+use runtime_oci::{ContainerSpec, IdMapping};
 
 use crate::error::Error;
 
 /// Most descriptors of a guest process: below the number where the loader's file is handed in.
 const MAX_FILES: u64 = 1 << 16;
 
-/// Credentials as config.json says.
-pub(crate) fn credentials(spec: &ContainerSpec) -> Credentials {
+/// The user namespace that config.json asks for.
+pub(crate) fn user_namespace(spec: &ContainerSpec) -> Result<Arc<UserNamespace>, Error> {
+    if spec.uid_mappings.is_empty() {
+        return Ok(Arc::clone(UserNamespace::initial()));
+    }
+    let extent = |one: &IdMapping| Extent { first: one.container_id, lower: one.host_id, count: one.size };
+    let map = |list: &[IdMapping]| IdMap::new(list.iter().map(extent).collect());
+    let made = map(&spec.uid_mappings)
+        .and_then(|users| UserNamespace::of_container(users, map(&spec.gid_mappings)?));
+    made.map_err(Error::UserNamespace)
+}
+
+/// Whoever makes what the container finds: its root user, whom nothing is forbidden.
+pub(crate) fn builder(user_ns: &UserNamespace) -> Credentials {
+    let [uid, gid] = [user_ns.uid(0), user_ns.gid(0)].map(|id| id.unwrap_or(0));
+    let mut credentials = Credentials::new(0, 0, CapSet::ALL);
+    (credentials.fsuid, credentials.fsgid) = (uid, gid);
+    credentials
+}
+
+/// Credentials as config.json says, in the container's user namespace.
+pub(crate) fn credentials(spec: &ContainerSpec, user_ns: &Arc<UserNamespace>) -> Result<Credentials, Error> {
+    let user = &spec.process.user;
+    let unmapped = |field: &'static str, id: u32| Error::UnmappedId { field, id };
+    let group = |id: u32| user_ns.gid(id);
+    let uid = user_ns.uid(user.uid).ok_or_else(|| unmapped("process.user.uid", user.uid))?;
+    let gid = group(user.gid).ok_or_else(|| unmapped("process.user.gid", user.gid))?;
+    let groups: Result<Arc<[u32]>, Error> = user
+        .groups
+        .iter()
+        .map(|&id| group(id).ok_or_else(|| unmapped("process.user.additionalGids", id)))
+        .collect();
     let [bounding, effective, permitted, inheritable, ambient] =
         spec.process.capabilities.map(|bits| CapSet(bits & CapSet::ALL.0));
-    let mut credentials = Credentials::new(spec.process.user.uid, spec.process.user.gid, bounding);
-    credentials.groups = Arc::from(spec.process.user.groups.as_slice());
+    let mut credentials = Credentials::new(uid, gid, bounding);
+    credentials.user_ns = Arc::clone(user_ns);
+    credentials.groups = groups?;
     credentials.permitted = CapSet(permitted.0 & bounding.0);
     credentials.effective = CapSet(effective.0 & credentials.permitted.0);
     credentials.inheritable = inheritable;
     credentials.ambient = CapSet(ambient.0 & permitted.0 & inheritable.0);
     credentials.no_new_privs = spec.process.no_new_privs;
-    credentials
+    Ok(credentials)
 }
 
 /// Limits as config.json says, over Linux's defaults; those of memory and time are set on the host, too.

@@ -36,6 +36,12 @@ pub enum Error {
     Mount { destination: String, errno: Errno, remedy: &'static str },
     #[error("mount on {destination}: the source {path} does not exist; create it, or leave the mount out")]
     MountSource { path: String, destination: String },
+    #[error(
+        "{field}: {id} is in no line of linux.uidMappings or linux.gidMappings; map it, or choose another"
+    )]
+    UnmappedId { field: &'static str, id: u32 },
+    #[error("cannot make a user namespace: {0}")]
+    UserNamespace(Errno),
     #[error("working directory {path}: {errno}; choose one that exists inside the sandbox (--cwd)")]
     Cwd { path: String, errno: Errno },
     #[error("cannot run {program}: {problem}")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use abi_linux::Errno;
 use abi_linux::fs::OpenFlags;
+use kernel_base::user_ns::UserNamespace;
 use kernel_fs::tty::{PtyMaster, Terminals};
 use kernel_task::exec::{ExecTarget, FirstExec};
 use kernel_task::fork::ForkSnapshot;
@@ -34,6 +35,7 @@ pub(crate) struct Sandbox {
 pub(crate) struct Place<'a> {
     pub(crate) uts: &'a Arc<UtsNamespace>,
     pub(crate) ipc: &'a Arc<IpcNamespace>,
+    pub(crate) user_ns: &'a Arc<UserNamespace>,
     /// Of the process namespace that it joins.
     pub(crate) terminals: Option<&'a Arc<Terminals>>,
 }
@@ -87,7 +89,8 @@ fn within(
 fn snapshot(spec: &ContainerSpec, kernel: &Kernel, tree: &Tree, pid: HostTid) -> Result<ForkSnapshot, Error> {
     let limits = credentials::limits(spec, &*kernel.platform, pid)?;
     let fs = fs_state(spec, &tree.namespace);
-    Ok(ForkSnapshot::for_init(FdTable::new(), fs, credentials::credentials(spec), limits))
+    let credentials = credentials::credentials(spec, tree.namespace.user_ns())?;
+    Ok(ForkSnapshot::for_init(FdTable::new(), fs, credentials, limits))
 }
 
 /// Makes everything that a process needs which joins the container from outside, where `first` is. `spec` is the
@@ -102,7 +105,7 @@ pub(crate) fn launch_joined(
     let (kernel, namespaces) = (&first.kernel, first.namespaces());
     let fs = fs_state(spec, &namespaces.mnt);
     let limits = credentials::limits(spec, &*kernel.platform, pid)?;
-    let credentials = credentials::credentials(spec);
+    let credentials = credentials::credentials(spec, namespaces.mnt.user_ns())?;
     let snapshot = ForkSnapshot::for_init(FdTable::new(), fs, credentials, limits).joining(namespaces);
     let process = kernel.adopt_joined(pid, snapshot).map_err(Error::Platform)?;
     furnish(spec, streams, tree, &process)

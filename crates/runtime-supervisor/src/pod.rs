@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use kernel_base::executor::ReadyQueue;
+use kernel_base::user_ns::UserNamespace;
 use kernel_task::Kernel;
 use kernel_task::namespaces::{IpcNamespace, UtsNamespace};
 use runtime_oci::ContainerSpec;
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) ready: Arc<ReadyQueue>,
     pub(crate) uts: Option<Arc<UtsNamespace>>,
     pub(crate) ipc: Option<Arc<IpcNamespace>>,
+    pub(crate) user: Option<Arc<UserNamespace>>,
     /// Whose network namespace it is in.
     pub(crate) net: Option<Weak<Kernel>>,
     /// In whose process namespace it is.
@@ -47,6 +49,7 @@ impl Shared {
             match (kind, found) {
                 ("uts", Some(container)) => shared.uts = Some(Arc::clone(&container.uts)),
                 ("ipc", Some(container)) => shared.ipc = Some(Arc::clone(&container.ipc)),
+                ("user", Some(container)) => shared.user = Some(Arc::clone(&container.user_ns)),
                 ("pid", Some(container)) => shared.pid = Some(Arc::clone(container)),
                 (_, Some(container)) => shared.net = Some(Arc::downgrade(&container.kernel)),
                 // One of the host's, which the first container of a pod enters.
@@ -65,7 +68,7 @@ impl Shared {
 fn file_of(kind: &str) -> Option<&str> {
     match kind {
         "network" => Some("net"),
-        "uts" | "ipc" | "pid" => Some(kind),
+        "uts" | "ipc" | "pid" | "user" => Some(kind),
         _ => None,
     }
 }

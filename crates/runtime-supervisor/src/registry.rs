@@ -8,8 +8,9 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use host_files::Node;
 use kernel_base::caller::Caller;
-use kernel_base::cred::{CapSet, Credentials};
+use kernel_base::cred::Credentials;
 use kernel_base::user::GuestMem;
+use kernel_base::user_ns::UserNamespace;
 use kernel_fs::dev::{self, Console};
 use kernel_fs::devpts::Devpts;
 use kernel_fs::hostfs::{HostAccess, HostFs, HostFsOptions, Sharing};
@@ -31,6 +32,7 @@ use platform_api::{Clock, HostTid};
 use runtime_oci::{ContainerSpec, MountKind, MountSpec, Recursion};
 
 use crate::copy_up;
+use crate::credentials;
 use crate::error::{Error, shown};
 use crate::filesystems::{self, Parts};
 use crate::launch::Place;
@@ -73,6 +75,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) init: HostTid,
     /// Whose namespaces count.
     pub(crate) pid: i32,
+    /// Whose root user owns what is made.
+    pub(crate) user_ns: &'a UserNamespace,
 }
 
 impl Caller for Builder<'_> {
@@ -89,7 +93,7 @@ impl Caller for Builder<'_> {
         0
     }
     fn credentials(&self) -> Arc<Credentials> {
-        Arc::new(Credentials::new(0, 0, CapSet::ALL))
+        Arc::new(credentials::builder(self.user_ns))
     }
     fn mem(&self) -> GuestMem<'_> {
         GuestMem::new(&*self.kernel.platform, self.init)
@@ -112,6 +116,7 @@ impl Caller for Builder<'_> {
 struct Assembly<'a> {
     kernel: &'a Arc<Kernel>,
     ipc: &'a Arc<IpcNamespace>,
+    user_ns: &'a Arc<UserNamespace>,
     devices: Arc<DeviceRegistry>,
     terminals: Arc<Terminals>,
     devpts: Arc<Devpts>,
@@ -134,7 +139,8 @@ pub(crate) fn build(
     let console = Arc::new(Console::default());
     dev::register(&devices, &kernel.platform, &devpts, &console);
     let names = host_names(spec);
-    let assembly = Assembly { kernel, ipc: place.ipc, devices, terminals, devpts, names };
+    let assembly =
+        Assembly { kernel, ipc: place.ipc, user_ns: place.user_ns, devices, terminals, devpts, names };
     let parts = Parts {
         kernel: Arc::downgrade(kernel),
         devices: Arc::clone(&assembly.devices),
@@ -146,7 +152,7 @@ pub(crate) fn build(
         *kernel.cgroup_files.write() = runtime_oci::cgroup::files_shown(&spec.resources);
     }
     let _ = kernel.filesystems.set(filesystems::types(parts));
-    let builder = Builder { kernel, init, pid: 0 };
+    let builder = Builder { kernel, init, pid: 0, user_ns: place.user_ns };
     // A root that may not be written and lacks mount points gets them in a layer in memory.
     let (namespace, mount_points) = match assembly.mount_all(spec, spec.overlay, &builder) {
         Err(Error::Mount { errno: Errno::EROFS, .. }) if spec.readonly && !spec.overlay => {
@@ -182,7 +188,8 @@ impl Assembly<'_> {
         builder: &Builder<'_>,
     ) -> Result<(Arc<MountNamespace>, MountPoints), Error> {
         let root = self.root(spec, overlay)?;
-        let namespace = MountNamespace::new(Mount::of(&root, b"palisade", MountFlags::RELATIME));
+        let namespace =
+            MountNamespace::owned(Mount::of(&root, b"palisade", MountFlags::RELATIME), self.user_ns);
         let mut points = MountPoints::new(&namespace);
         let built = self.mount_each(spec, &namespace, &mut points, builder);
         if let Err(error) = built {
@@ -252,7 +259,11 @@ impl Assembly<'_> {
     }
 
     fn tmpfs(&self, text: &str, fs_type: &'static str) -> SysResult<Arc<Tmpfs>> {
-        let options = TmpfsOptions { fs_type, ..TmpfsOptions::parse(text)? };
+        let given = TmpfsOptions::parse(text)?;
+        // What is not mapped is nobody's inside, whichever number it has.
+        let uid = self.user_ns.uid(given.uid).unwrap_or(given.uid);
+        let gid = self.user_ns.gid(given.gid).unwrap_or(given.gid);
+        let options = TmpfsOptions { fs_type, uid, gid, ..given };
         Tmpfs::new(options, Arc::clone(&self.kernel.platform), Arc::clone(&self.devices))
     }
 

@@ -4,6 +4,7 @@
 use abi_linux::fs::{OpenFlags, makedev};
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
+use kernel_base::user_ns::UserNamespace;
 use kernel_fs::proc::ProcFs;
 use kernel_fs::proc::hooks::ProcOptions;
 use kernel_task::Process;
@@ -25,7 +26,8 @@ pub(crate) fn write_sysctls(spec: &ContainerSpec, process: &Process) -> Result<(
         return Ok(());
     }
     let kernel = &process.kernel;
-    let who: &dyn Caller = &Builder { kernel, init: process.tgid, pid: process.pid };
+    let who: &dyn Caller =
+        &Builder { kernel, init: process.tgid, pid: process.pid, user_ns: UserNamespace::initial() };
     let proc = ProcFs::new(kernel, ProcOptions::default());
     let aside = MountNamespace::new(Mount::of(&proc, b"proc", MountFlags::empty()));
     let (root, credentials) = (aside.root(), who.credentials());

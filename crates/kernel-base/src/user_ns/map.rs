@@ -37,6 +37,20 @@ impl IdMap {
         Self(vec![Extent { first: 0, lower: 0, count: u32::MAX }])
     }
 
+    /// Of these lines; EINVAL if there are none, too many, or some overlap.
+    pub fn new(extents: Vec<Extent>) -> SysResult<Self> {
+        let clash = |(at, one): (usize, &Extent)| {
+            extents.iter().skip(at + 1).any(|other| {
+                overlap(one.first, one.count, other.first, other.count)
+                    || overlap(one.lower, one.count, other.lower, other.count)
+            })
+        };
+        if extents.is_empty() || extents.len() > MAX_EXTENTS || extents.iter().enumerate().any(clash) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Self(extents))
+    }
+
     /// From the text of one write (map_write). Outside ids are still those of the parent.
     pub fn parse(text: &[u8]) -> SysResult<Self> {
         if text.len() >= MAX_TEXT {
@@ -45,19 +59,8 @@ impl IdMap {
         // A string of C: what follows a NUL is not seen.
         let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let mut extents: Vec<Extent> = Vec::new();
-        for line in text.split(|&byte| byte == b'\n') {
-            let extent = parse_line(line).ok_or(Errno::EINVAL)?;
-            let clashes = |known: &Extent| {
-                overlap(known.first, known.count, extent.first, extent.count)
-                    || overlap(known.lower, known.count, extent.lower, extent.count)
-            };
-            if extents.iter().any(clashes) || extents.len() == MAX_EXTENTS {
-                return Err(Errno::EINVAL);
-            }
-            extents.push(extent);
-        }
-        Ok(Self(extents))
+        let lines = text.split(|&byte| byte == b'\n').take(MAX_EXTENTS + 1).map(parse_line);
+        Self::new(lines.collect::<Option<_>>().ok_or(Errno::EINVAL)?)
     }
 
     /// Its lines.

@@ -30,15 +30,20 @@ pub struct MountNamespace {
 }
 
 impl MountNamespace {
-    /// The container's own namespace, whose root is `mount`.
+    /// [`MountNamespace::owned`] of the initial user namespace.
     #[must_use]
     pub fn new(mount: Arc<Mount>) -> Arc<Self> {
+        Self::owned(mount, UserNamespace::initial())
+    }
+
+    /// The container's own namespace, whose root is `mount` and which administrators of `user_ns` may change.
+    #[must_use]
+    pub fn owned(mount: Arc<Mount>, user_ns: &Arc<UserNamespace>) -> Arc<Self> {
         let bottom = Mount::of(&BOTTOM, b"rootfs", MountFlags::empty());
         let dentry = Arc::clone(bottom.root());
         // Nothing is there yet, so it cannot fail.
         let _ = bottom.attach(&mount, &dentry);
-        let user_ns = Arc::clone(UserNamespace::initial());
-        Self::with(bottom, NamespaceId::initial(NamespaceKind::Mnt), user_ns)
+        Self::with(bottom, NamespaceId::initial(NamespaceKind::Mnt), Arc::clone(user_ns))
     }
 
     fn with(bottom: Arc<Mount>, id: NamespaceId, user_ns: Arc<UserNamespace>) -> Arc<Self> {

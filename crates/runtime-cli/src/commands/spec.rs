@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use runtime_oci::{Rootless, template};
+use rustix::process::{getegid, geteuid};
 
 use crate::args::{self, Global};
 
@@ -21,7 +22,7 @@ pub(crate) struct SpecArgs {
 pub(crate) fn spec(args: &SpecArgs, global: &Global) -> Result<u8> {
     let path = args.bundle.join("config.json");
     let rootless = match global.rootless {
-        args::Rootless::True => Rootless::Yes,
+        args::Rootless::True => Rootless::For { uid: geteuid().as_raw(), gid: getegid().as_raw() },
         args::Rootless::False | args::Rootless::Auto => Rootless::No,
     };
     let text = serde_json::to_string_pretty(&template(rootless))?;

@@ -117,6 +117,10 @@ pub enum Returns {
     None,
     Int,
     Fd,
+    /// A descriptor of such a thing.
+    FdOf(&'static str),
+    /// A number that names such a thing.
+    Id(&'static str),
     /// A count, often of bytes moved.
     Size,
     Addr,
@@ -166,6 +170,10 @@ pub enum Ty {
     Gid,
     Signal,
     Fd,
+    /// A descriptor of something that only some calls make.
+    FdOf(&'static str),
+    /// A number that names something that only some calls make.
+    Id(&'static str),
     /// A register that Linux ignores and the filter looks at.
     Hidden,
     /// A descriptor or AT_FDCWD.
@@ -180,6 +188,8 @@ pub enum Ty {
     Addr,
     /// Memory whose content is not shown.
     Ptr,
+    /// As [`Ptr`](Self::Ptr): a structure of `abi_linux::layouts`, in either direction.
+    PtrTo(&'static str),
     /// A path.
     Path,
     /// Another string.
@@ -224,6 +234,8 @@ impl Ty {
             | Self::Gid
             | Self::Signal
             | Self::Fd
+            | Self::FdOf(_)
+            | Self::Id(_)
             | Self::DirFd
             | Self::Flags(_)
             | Self::Enum(_) => 0xffff_ffff,

@@ -53,6 +53,18 @@ pub enum Kind {
     Text(u16),
     /// A wait status.
     WaitStatus,
+    /// A descriptor of such a thing; any where the kind is empty.
+    Fd(&'static str),
+    /// A number of four bytes that names such a thing.
+    Id(&'static str),
+    /// A port of INET, in network order.
+    Port,
+    /// A pointer to bytes, of which the next field has the number.
+    Bytes,
+    /// A pointer to as many of those structures as the next field says.
+    Array(&'static Layout),
+    /// A pointer to an address of a socket, of which the next field has the length.
+    Sockaddr,
     /// Another structure.
     Struct(&'static Layout),
 }

@@ -4,7 +4,10 @@ use core::mem::{offset_of, size_of};
 
 use linux_raw_sys::{general, system};
 
-use super::Kind::{Enum, Flags, Hex, Int, Limit, Octal, Signals, Struct, Text, Uint, WaitStatus};
+use super::Kind::{
+    Array, Bytes, Enum, Fd, Flags, Hex, Id, Int, Limit, Octal, Port, Signals, Sockaddr, Struct, Text, Uint,
+    WaitStatus,
+};
 use super::{Field, Layout};
 
 /// A structure of the raw headers: offsets are the compiler's.
@@ -38,6 +41,34 @@ plain!(HEX, "hex", 8 { "" @ 0: Hex(8) });
 plain!(WSTATUS, "wstatus", 4 { "" @ 0: WaitStatus });
 plain!(SIGSET, "sigset", 8 { "" @ 0: Signals });
 plain!(FDPAIR, "fdpair", 8 { "" @ 0: Int(4), "" @ 4: Int(4) });
+plain!(PIPE_PAIR, "pipe_pair", 8 { "" @ 0: Fd("pipe"), "" @ 4: Fd("pipe") });
+plain!(SOCK_PAIR, "sock_pair", 8 { "" @ 0: Fd("sock"), "" @ 4: Fd("sock") });
+plain!(TIMER_ID, "timer_id", 4 { "" @ 0: Id("timer") });
+plain!(IOVEC, "iovec", 16 { "iov_base" @ 0: Bytes, "iov_len" @ 8: Uint(8) });
+plain!(SOCKADDR_UN, "sockaddr_un", 110 { "sun_family" @ 0: Enum(2, "AF"), "sun_path" @ 2: Text(108) });
+plain!(SOCKADDR_IN, "sockaddr_in", 16 { "sin_family" @ 0: Enum(2, "AF"), "sin_port" @ 2: Port, "sin_addr" @ 4: Hex(4) });
+plain!(SOCKADDR_IN6, "sockaddr_in6", 28 {
+    "sin6_family" @ 0: Enum(2, "AF"), "sin6_port" @ 2: Port, "sin6_flowinfo" @ 4: Hex(4), "sin6_addr_high" @ 8: Hex(8),
+    "sin6_addr_low" @ 16: Hex(8), "sin6_scope_id" @ 24: Uint(4),
+});
+plain!(MQ_ATTR, "mq_attr", 64 { "mq_flags" @ 0: Flags(8, "OPEN"), "mq_maxmsg" @ 8: Int(8), "mq_msgsize" @ 16: Int(8), "mq_curmsgs" @ 24: Int(8) });
+plain!(SIGEVENT, "sigevent", 64 { "sigev_value" @ 0: Hex(8), "sigev_signo" @ 8: Enum(4, "SIGNAL"), "sigev_notify" @ 12: Enum(4, "SIGEV"), "sigev_tid" @ 16: Int(4) });
+plain!(SCHED_ATTR, "sched_attr", 56 {
+    "size" @ 0: Uint(4), "sched_policy" @ 4: Flags(4, "SCHED"), "sched_flags" @ 8: Hex(8), "sched_nice" @ 16: Int(4),
+    "sched_priority" @ 20: Uint(4),
+});
+plain!(MSGBUF, "msgbuf", 40 { "mtype" @ 0: Int(8), "mtext" @ 8: Text(32) });
+// struct ipc64_perm of x86_64 comes first in all three.
+plain!(MSQID_DS, "msqid_ds", 120 {
+    "key" @ 0: Hex(4), "uid" @ 4: Uint(4), "gid" @ 8: Uint(4), "cuid" @ 12: Uint(4), "cgid" @ 16: Uint(4),
+    "mode" @ 20: Octal(4), "stime" @ 48: Int(8), "rtime" @ 56: Int(8), "ctime" @ 64: Int(8), "cbytes" @ 72: Uint(8),
+    "qnum" @ 80: Uint(8), "qbytes" @ 88: Uint(8), "lspid" @ 96: Int(4), "lrpid" @ 100: Int(4),
+});
+plain!(SHMID_DS, "shmid_ds", 112 {
+    "key" @ 0: Hex(4), "uid" @ 4: Uint(4), "gid" @ 8: Uint(4), "cuid" @ 12: Uint(4), "cgid" @ 16: Uint(4),
+    "mode" @ 20: Octal(4), "segsz" @ 48: Uint(8), "atime" @ 56: Int(8), "dtime" @ 64: Int(8), "ctime" @ 72: Int(8),
+    "cpid" @ 80: Int(4), "lpid" @ 84: Int(4), "nattch" @ 88: Uint(8),
+});
 plain!(SIGSET_REF, "sigset_ref", 16 { "sigmask" @ 0: Hex(8), "sigsetsize" @ 8: Uint(8) });
 plain!(TIMESPEC2, "timespec2", 32 { "" @ 0: Struct(&TIMESPEC), "" @ 16: Struct(&TIMESPEC) });
 plain!(TIMEVAL2, "timeval2", 32 { "" @ 0: Struct(&TIMEVAL), "" @ 16: Struct(&TIMEVAL) });
@@ -51,8 +82,8 @@ plain!(UTIMBUF, "utimbuf", 16 { "actime" @ 0: Int(8), "modtime" @ 8: Int(8) });
 plain!(SEMBUF, "sembuf", 6 { "sem_num" @ 0: Uint(2), "sem_op" @ 2: Int(2), "sem_flg" @ 4: Hex(2) });
 // struct user_msghdr, include/linux/socket.h.
 plain!(MSGHDR, "msghdr", 56 {
-    "msg_name" @ 0: Hex(8), "msg_namelen" @ 8: Int(4), "msg_iov" @ 16: Hex(8), "msg_iovlen" @ 24: Uint(8),
-    "msg_control" @ 32: Hex(8), "msg_controllen" @ 40: Uint(8), "msg_flags" @ 48: Flags(4, "MSG"),
+    "msg_name" @ 0: Sockaddr, "msg_namelen" @ 8: Int(4), "msg_iov" @ 16: Array(&IOVEC), "msg_iovlen" @ 24: Uint(8),
+    "msg_control" @ 32: Bytes, "msg_controllen" @ 40: Uint(8), "msg_flags" @ 48: Flags(4, "MSG"),
 });
 // The fields of SIGCHLD and kill(2); other signals use the same bytes for other things.
 plain!(SIGINFO, "siginfo", 128 {
@@ -154,7 +185,7 @@ raw!(
         ru_nivcsw: Int(8),
     }
 );
-raw!(POLLFD, "pollfd", general::pollfd { fd: Int(4), events: Flags(2, "POLL"), revents: Flags(2, "POLL") });
+raw!(POLLFD, "pollfd", general::pollfd { fd: Fd(""), events: Flags(2, "POLL"), revents: Flags(2, "POLL") });
 raw!(
     WINSIZE,
     "winsize",
@@ -216,6 +247,19 @@ pub(super) static ALL: &[&Layout] = &[
     &WSTATUS,
     &SIGSET,
     &FDPAIR,
+    &PIPE_PAIR,
+    &SOCK_PAIR,
+    &TIMER_ID,
+    &IOVEC,
+    &SOCKADDR_UN,
+    &SOCKADDR_IN,
+    &SOCKADDR_IN6,
+    &MQ_ATTR,
+    &SIGEVENT,
+    &SCHED_ATTR,
+    &MSGBUF,
+    &MSQID_DS,
+    &SHMID_DS,
     &SIGSET_REF,
     &TIMESPEC2,
     &TIMEVAL2,

@@ -11,7 +11,9 @@ fn width(kind: &Kind) -> usize {
         | Kind::Octal(w)
         | Kind::Flags(w, _)
         | Kind::Enum(w, _) => usize::from(*w),
-        Kind::Limit | Kind::Signals => 8,
+        Kind::Limit | Kind::Signals | Kind::Bytes | Kind::Array(_) | Kind::Sockaddr => 8,
+        Kind::Fd(_) | Kind::Id(_) => 4,
+        Kind::Port => 2,
         Kind::WaitStatus => 4,
         Kind::Text(len) => usize::from(*len),
         Kind::Struct(layout) => layout.size,

@@ -162,6 +162,7 @@ static ALL: &[&Names] = &[
     &process::SECCOMP,
     &process::SHM,
     &process::SIGNAL,
+    &process::SIGEV,
     &process::SIGHOW,
     &process::SS,
     &process::WAIT,

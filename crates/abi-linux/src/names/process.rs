@@ -87,3 +87,4 @@ names!(general IPC flags { IPC_CREAT = 0o1000, IPC_EXCL = 0o2000, IPC_NOWAIT = 0
 names!(general IPCCMD enum { IPC_RMID = 0, IPC_SET = 1, IPC_STAT = 2, IPC_INFO = 3 });
 names!(general SHM flags { SHM_RDONLY = 0o10000, SHM_RND = 0o20000, SHM_REMAP = 0o40000, SHM_EXEC = 0o100000 });
 names!(general LANDLOCK flags { LANDLOCK_CREATE_RULESET_VERSION = 1, LANDLOCK_CREATE_RULESET_ERRATA = 2 });
+names!(general SIGEV enum { SIGEV_SIGNAL = 0, SIGEV_NONE = 1, SIGEV_THREAD_ID = 4 });

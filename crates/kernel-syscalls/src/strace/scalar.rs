@@ -15,7 +15,7 @@ impl Printer<'_> {
     pub(super) fn scalar(&mut self, ty: Ty, register: u64) {
         let low = register as u32;
         let _ = match ty {
-            Ty::Int | Ty::Pid | Ty::Fd => write!(self.out, "{}", low as i32),
+            Ty::Int | Ty::Pid | Ty::Fd | Ty::FdOf(_) | Ty::Id(_) => write!(self.out, "{}", low as i32),
             Ty::Uid | Ty::Gid if low == UNCHANGED_ID => write!(self.out, "-1"),
             Ty::Uint | Ty::Uid | Ty::Gid => write!(self.out, "{low}"),
             Ty::Long | Ty::Off => write!(self.out, "{}", register as i64),

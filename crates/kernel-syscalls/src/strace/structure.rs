@@ -55,6 +55,9 @@ impl Printer<'_> {
 
     fn field(&mut self, kind: &Kind, bytes: &[u8], depth: u8) {
         let _ = match *kind {
+            Kind::Fd(_) | Kind::Id(_) => write!(self.out, "{}", unsigned(bytes, 4) as i32),
+            Kind::Port => write!(self.out, "{}", (unsigned(bytes, 2) as u16).swap_bytes()),
+            Kind::Bytes | Kind::Array(_) | Kind::Sockaddr => return self.hex(unsigned(bytes, 8)),
             Kind::Int(width) => write!(self.out, "{}", signed(bytes, width)),
             Kind::Uint(width) => write!(self.out, "{}", unsigned(bytes, width)),
             Kind::Octal(width) => write!(self.out, "0{:o}", unsigned(bytes, width)),

@@ -154,6 +154,13 @@ fn parse_mode(text: &str) -> anyhow::Result<Mode> {
 }
 
 fn parse_returns(text: &str) -> anyhow::Result<Returns> {
+    if let Some((word, kind)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        return Ok(match word {
+            "fd" => Returns::FdOf(leak(kind)),
+            "id" => Returns::Id(leak(kind)),
+            other => bail!("unknown kind of result {other}"),
+        });
+    }
     Ok(match text {
         "none" => Returns::None,
         "int" | "long" => Returns::Int,
@@ -193,6 +200,9 @@ fn parse_type(text: &str, names: &[&str]) -> anyhow::Result<Ty> {
         anyhow::Ok((parse_layout(layout)?, len))
     };
     Ok(match word {
+        "fd" => Ty::FdOf(leak(inner)),
+        "id" => Ty::Id(leak(inner)),
+        "ptr" => Ty::PtrTo(parse_layout(inner)?),
         "flags" => Ty::Flags(parse_set(inner)?),
         "lflags" => Ty::LongFlags(parse_set(inner)?),
         "enum" => Ty::Enum(parse_set(inner)?),

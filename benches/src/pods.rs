@@ -13,6 +13,8 @@ use crate::micro::ratio;
 const RUNS_A_ROUND: usize = 10;
 /// Pods at once.
 const MANY: usize = 200;
+/// How long nothing is asked of a pod until it counts as idle.
+const IDLE: Duration = Duration::from_secs(5);
 const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
 const KIND: &str = "io.kubernetes.cri.container-type";
 
@@ -73,6 +75,7 @@ fn memory(containerd: &Containerd, word: &str) -> u64 {
 
 fn one_pod(containerd: &Containerd) -> Value {
     start_pod(containerd, "pod");
+    std::thread::sleep(IDLE);
     let (shim, supervisor) = (memory(containerd, "containerd-shim"), memory(containerd, "supervise"));
     println!(
         "## A pod of a sandbox and an idle container\n\nshim {shim} KiB, supervisor {supervisor} KiB: {} KiB PSS, goal \

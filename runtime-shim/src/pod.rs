@@ -7,10 +7,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use containerd_shim_protos::api::CreateTaskRequest;
 use containerd_shim_protos::events::task::{TaskCreate, TaskDelete, TaskIO};
 use containerd_shim_protos::topics::{TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC};
+use host_sys::image;
 use runtime_control::{Client, Exit};
 use tokio::sync::Notify;
 
@@ -27,6 +29,8 @@ use crate::process::{Stage, exited_at, killed};
 const PROGRAM: &str = "palisade";
 /// Stack of the thread that waits for the supervisor's death.
 const STACK: usize = 64 * 1024;
+/// How long nothing is asked until the shim is idle.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The pod.
 pub(crate) struct Pod {
@@ -36,12 +40,14 @@ pub(crate) struct Pod {
     /// The directory of the supervisor, while there is one.
     supervisor: Mutex<Option<PathBuf>>,
     end: Notify,
+    /// A request has been carried out.
+    served: Notify,
 }
 
 impl Pod {
     pub(crate) fn new(debug: bool, events: Events) -> Self {
-        let (containers, supervisor, end) = (Mutex::default(), Mutex::default(), Notify::new());
-        Self { debug, events, containers, supervisor, end }
+        let (containers, supervisor) = (Mutex::default(), Mutex::default());
+        Self { debug, events, containers, supervisor, end: Notify::new(), served: Notify::new() }
     }
 
     fn containers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Container>>> {
@@ -55,6 +61,22 @@ impl Pod {
     /// A container by its id.
     pub(crate) fn find(&self, id: &str) -> Result<Arc<Container>, Error> {
         self.containers().get(id).cloned().ok_or_else(|| Error::NotFound(format!("container {id:?}")))
+    }
+
+    /// Says that a request has been carried out.
+    pub(crate) fn has_served(&self) {
+        self.served.notify_one();
+    }
+
+    /// Lets go of the program's pages whenever nothing has been asked for a while: most of them only requests need.
+    pub(crate) async fn rest(&self) {
+        loop {
+            self.served.notified().await;
+            while tokio::time::timeout(QUIET, self.served.notified()).await.is_ok() {}
+            if let Err(error) = image::release() {
+                tracing::debug!(%error, "cannot let go of the program's pages");
+            }
+        }
     }
 
     /// Waits until the pod has no more to do.

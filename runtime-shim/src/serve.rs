@@ -60,6 +60,8 @@ async fn answer(args: &Args, listener: UnixListener) -> Result<()> {
     let mut server = Server::new().add_listener(listener).register_service(services);
     server.start().await.context("cannot serve")?;
     tracing::debug!("serving");
+    let resting = Arc::clone(&pod);
+    tokio::spawn(async move { resting.rest().await });
     pod.ended().await;
     events.flush(LAST_EVENTS).await;
     if let Some(socket) = std::env::current_dir().ok().and_then(|bundle| start::socket_of(&bundle)) {

@@ -39,7 +39,9 @@ impl Service {
         body: impl FnOnce(&Pod) -> std::result::Result<T, Error> + Send + 'static,
     ) -> Result<T> {
         let pod = Arc::clone(&self.pod);
-        match tokio::task::spawn_blocking(move || body(&pod)).await {
+        let done = tokio::task::spawn_blocking(move || body(&pod)).await;
+        self.pod.has_served();
+        match done {
             Ok(done) => done.map_err(|error| {
                 tracing::debug!("{error}");
                 error.into()

@@ -81,6 +81,9 @@ impl FileOps for SocketFile {
     fn poll(&self) -> Events {
         self.socket.poll()
     }
+    fn poll_for(&self, interest: Events) -> Events {
+        self.socket.poll_for(interest)
+    }
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(self.socket.wait_queue())
     }

@@ -166,6 +166,11 @@ pub trait Socket: Send + Sync + Any {
     fn options(&self) -> &Options;
     /// Ready for what.
     fn poll(&self) -> Events;
+    /// As `poll`, of what a caller cares for who has looked at what has come for sockets of the host.
+    fn poll_for(&self, interest: Events) -> Events {
+        let _ = interest;
+        self.poll()
+    }
     /// Woken when `poll` changes.
     fn wait_queue(&self) -> &WaitQueue;
     /// Whether trying again could give something other than EAGAIN, of a caller that waits for `interest` after it has

@@ -358,7 +358,11 @@ pub(crate) fn dispatch(cx: &Cx) -> Option<SysResult<Outcome>> {
         1 => return crate::io::try_write(cx, r(a[0]), r(a[1]), r(a[2])), // write
         17 => return crate::io::try_pread64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])), // pread64
         18 => return crate::io::try_pwrite64(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])), // pwrite64
-        2 | 7 | 16 | 19 | 20 | 23 | 40 | 42 | 43 | 44 | 45 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 208 | 209 | 220 | 232 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 281 | 288 | 295 | 296 | 299 | 304 | 307 | 326 | 327 | 328 | 333 | 437 | 441 => return None,
+        44 => return crate::net::send::try_sendto(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])), // sendto
+        45 => return crate::net::receive::try_recvfrom(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])), // recvfrom
+        232 => return crate::poll::epoll::try_epoll_wait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3])), // epoll_wait
+        281 => return crate::poll::epoll::try_epoll_pwait(cx, r(a[0]), r(a[1]), r(a[2]), r(a[3]), r(a[4]), r(a[5])), // epoll_pwait
+        2 | 7 | 16 | 19 | 20 | 23 | 40 | 42 | 43 | 46 | 47 | 65 | 69 | 70 | 72 | 73 | 85 | 208 | 209 | 220 | 242 | 243 | 247 | 257 | 270 | 271 | 275 | 276 | 278 | 288 | 295 | 296 | 299 | 304 | 307 | 326 | 327 | 328 | 333 | 437 | 441 => return None,
         _ => crate::stub::counted(cx, Errno::ENOSYS),
     })
 }

@@ -84,6 +84,12 @@ pub trait FileOps: Send + Sync + Any {
     fn poll(&self) -> Events {
         Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
     }
+    /// As `poll`, for a caller of [`FileOps::wait_queue`] who asks for these, errors and hang-ups alone, and has looked
+    /// at what has come for files of the host.
+    fn poll_for(&self, interest: Events) -> Events {
+        let _ = interest;
+        self.poll()
+    }
     /// Whom to ask for changes of `poll`; `None` when it never changes.
     fn wait_queue(&self) -> Option<&WaitQueue> {
         None

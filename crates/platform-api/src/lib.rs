@@ -199,8 +199,9 @@ pub enum CpuTimeOf {
 
 /// Told that a watched host fd changed.
 pub trait ReadyListener: Send + Sync {
-    /// Called on the reactor's thread, or that of [`Platform::look_at_shared`]; must not block.
-    fn ready(&self, events: Events);
+    /// Called on the reactor's thread, or that of [`Platform::look_at_shared`]; must not block. `look` is the number of
+    /// the look that saw the events ([`Platform::looks`]), of a shared descriptor.
+    fn ready(&self, events: Events, look: u64);
 }
 
 /// Names a watch made by [`Platform::watch_fd`].
@@ -275,6 +276,11 @@ pub trait Platform: Send + Sync {
 
     /// Tells of what has happened to shared descriptors so far, without waiting.
     fn look_at_shared(&self) {}
+
+    /// How many looks at shared descriptors have begun: what is done now was not seen by any later one as undone.
+    fn looks(&self) -> u64 {
+        u64::MAX
+    }
 
     /// A call waits from now on: what happens to shared descriptors is to be told at once.
     fn call_waits(&self) {}

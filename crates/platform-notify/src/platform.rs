@@ -337,6 +337,10 @@ impl Platform for NotifyPlatform {
         self.reactor.look_at_shared();
     }
 
+    fn looks(&self) -> u64 {
+        self.reactor.looks()
+    }
+
     fn call_waits(&self) {
         self.reactor.call_waits();
     }

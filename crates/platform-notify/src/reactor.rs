@@ -57,6 +57,9 @@ pub(crate) struct Reactor {
     watches: Mutex<FxHashMap<u64, Watch>>,
     /// The epoll of shared descriptors, made with the first.
     shared: OnceLock<OwnedFd>,
+    /// Held through a look there: when the next begins, all that this one saw has been told.
+    looking: Mutex<()>,
+    looks: AtomicU64,
     /// The first event there will be told, once.
     is_armed: AtomicBool,
     /// It is armed again after each event, whether or not calls wait.
@@ -76,6 +79,8 @@ impl Reactor {
             exits: Mutex::default(),
             watches: Mutex::default(),
             shared: OnceLock::new(),
+            looking: Mutex::new(()),
+            looks: AtomicU64::new(0),
             is_armed: AtomicBool::new(false),
             is_always_told: AtomicBool::new(false),
         })
@@ -161,14 +166,20 @@ impl Reactor {
         self.call_waits();
     }
 
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.load(Ordering::SeqCst)
+    }
+
     /// Tells of what has happened to shared descriptors.
     pub(crate) fn look_at_shared(&self) {
         let Some(shared) = self.shared.get() else { return };
+        let _looking = self.looking.lock();
+        let look = self.looks.fetch_add(1, Ordering::SeqCst) + 1;
         loop {
             let mut batch = [const { MaybeUninit::<epoll::Event>::uninit() }; BATCH];
             let count = match epoll::wait(shared, &mut batch, Some(&Timespec::default())) {
                 Ok((events, _)) => {
-                    events.iter().for_each(|event| self.tell(event.data.u64() & VALUE_MASK, event.flags));
+                    events.iter().for_each(|event| self.tell(event.data.u64() & VALUE_MASK, event.flags, look));
                     events.len()
                 }
                 Err(rustix::io::Errno::INTR) => continue,
@@ -181,10 +192,10 @@ impl Reactor {
     }
 
     /// Calls the listener of a watch.
-    fn tell(&self, watch: u64, flags: EventFlags) {
+    fn tell(&self, watch: u64, flags: EventFlags, look: u64) {
         let listener = self.watches.lock().get(&watch).map(|watch| Arc::clone(&watch.listener));
         if let Some(listener) = listener {
-            listener.ready(Events::from_bits_truncate(flags.bits()));
+            listener.ready(Events::from_bits_truncate(flags.bits()), look);
         }
     }
 
@@ -273,7 +284,7 @@ impl Reactor {
                 self.is_armed.store(false, Ordering::SeqCst);
                 self.look_at_shared();
             }
-            _ => self.tell(value, event.flags),
+            _ => self.tell(value, event.flags, 0),
         }
         None
     }

@@ -237,7 +237,7 @@ impl Epoll {
             from = candidate.order + 1;
             // The file is polled, and dropped, with no lock held: this may be its last reference.
             let Some(file) = candidate.file.upgrade() else { continue };
-            let events = file.ops.poll();
+            let events = file.ops.poll_for(candidate.interest);
             let event = self.state.lock().settle(&candidate, events);
             drop(file);
             if let Some(event) = event
@@ -256,7 +256,7 @@ impl Epoll {
             let Some(candidate) = self.state.lock().candidate(from, end) else { return false };
             from = candidate.order + 1;
             let Some(file) = candidate.file.upgrade() else { continue };
-            let events = file.ops.poll();
+            let events = file.ops.poll_for(candidate.interest);
             let ready = self.state.lock().is_ready(&candidate, events);
             drop(file);
             if ready {

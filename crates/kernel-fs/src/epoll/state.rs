@@ -64,6 +64,8 @@ impl Item {
 pub(super) struct Candidate {
     pub(super) order: u64,
     pub(super) file: Weak<File>,
+    /// What is asked of it.
+    pub(super) interest: Events,
     key: Key,
     notified: u64,
 }
@@ -104,7 +106,8 @@ impl State {
         }
         let (&order, &key) = self.ready.range(from..end).next()?;
         let item = self.items.get(&key)?;
-        Some(Candidate { order, key, file: Weak::clone(&item.file), notified: item.notified })
+        let (file, interest) = (Weak::clone(&item.file), item.events.difference(PRIVATE));
+        Some(Candidate { order, key, file, interest, notified: item.notified })
     }
 
     /// What the item reports, given what its file is ready for; `None` when nothing, or when another

@@ -23,7 +23,7 @@ struct Wakeup {
 }
 
 impl ReadyListener for Wakeup {
-    fn ready(&self, events: Events) {
+    fn ready(&self, events: Events, _look: u64) {
         self.queue.wake(events);
     }
 }

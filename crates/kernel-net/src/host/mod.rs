@@ -3,9 +3,10 @@
 //!
 //! A host socket never blocks. An operation goes to the host at once; only when that answers EAGAIN is the socket put
 //! into the platform's reactor, edge-triggered and for good, whose events then wake the same queue that every open
-//! file has ([`socket::Readiness`]).
+//! file has ([`readiness::Readiness`]).
 
 mod options;
+mod readiness;
 mod socket;
 mod zerocopy;
 

@@ -27,6 +27,7 @@ impl HostSocket {
             so::LINGER => Some(self.set_linger(who, value)),
             so::RCVLOWAT => {
                 let kept = self.options.set(who, name, value);
+                self.readiness.doubt();
                 Some(kept.and_then(|()| self.host.set_low_water(self.options.receive_low_water())))
             }
             ZEROCOPY => Some(match int_of(value) {

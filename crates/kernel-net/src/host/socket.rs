@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use abi_linux::fs::Events;
 use abi_linux::signal::Signal;
@@ -20,6 +20,7 @@ use kernel_base::wait::WaitQueue;
 use platform_api::{ReadyListener, WatchId};
 
 use super::Shared;
+use super::readiness::{ALWAYS, Left, READABLE, Readiness, WRITABLE};
 use super::zerocopy::Zerocopy;
 use crate::inet::address::Version;
 use crate::options::{BUFFER_DEFAULT, Options};
@@ -27,50 +28,11 @@ use crate::socket::{
     Destination, Identity, MessageFlags, Outgoing, RawControl, Received, Shutdown, Socket, SocketKind,
 };
 
-const READABLE: Events = Events::IN.union(Events::RDNORM);
-const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
-/// What ends every wait.
-const ALWAYS: Events = Events::ERR.union(Events::HUP);
 /// include/uapi/asm-generic/ioctls.h, linux/sockios.h.
 const FIONREAD: u32 = 0x541b;
 const SIOCOUTQ: u32 = 0x5411;
 const SIOCOUTQNSD: u32 = 0x894b;
 const SIOCATMARK: u32 = 0x8905;
-
-/// What the reactor has said since the host last answered EAGAIN.
-///
-/// Before an operation its bit is cleared, and set again unless the answer is EAGAIN: so a clear bit says that an
-/// attempt after it would be in vain, for who has been given EAGAIN and waits.
-#[derive(Default)]
-pub(super) struct Readiness {
-    bits: AtomicU32,
-    queue: WaitQueue,
-}
-
-impl Readiness {
-    fn attempt<T>(&self, of: Events, attempt: impl FnOnce() -> SysResult<T>) -> SysResult<T> {
-        self.bits.fetch_and(!of.bits(), Ordering::SeqCst);
-        let result = attempt();
-        if !matches!(result, Err(Errno::EAGAIN)) {
-            self.bits.fetch_or(of.bits(), Ordering::SeqCst);
-        }
-        result
-    }
-}
-
-impl ReadyListener for Readiness {
-    fn ready(&self, events: Events) {
-        let mut events = events;
-        if events.contains(Events::IN) {
-            events |= READABLE;
-        }
-        if events.contains(Events::OUT) {
-            events |= WRITABLE;
-        }
-        self.bits.fetch_or(events.bits(), Ordering::SeqCst);
-        self.queue.wake(events);
-    }
-}
 
 /// A socket.
 pub(super) struct HostSocket {
@@ -79,7 +41,7 @@ pub(super) struct HostSocket {
     version: Version,
     kind: SocketKind,
     pub(super) options: Options,
-    readiness: Arc<Readiness>,
+    pub(super) readiness: Arc<Readiness>,
     /// In the reactor; never taken out before the end.
     watch: Mutex<Option<WatchId>>,
     is_watched: AtomicBool,
@@ -156,7 +118,24 @@ impl HostSocket {
 
     /// Tries; EAGAIN promises that the queue will be woken.
     fn attempt<T>(&self, of: Events, attempt: impl FnOnce() -> SysResult<T>) -> SysResult<T> {
-        let result = self.readiness.attempt(of, attempt);
+        self.attempt_and(of, attempt, |_| Left::Perhaps)
+    }
+
+    /// Tries; what a success has left says `left`.
+    fn attempt_and<T>(
+        &self,
+        of: Events,
+        attempt: impl FnOnce() -> SysResult<T>,
+        left: impl FnOnce(&T) -> Left,
+    ) -> SysResult<T> {
+        self.readiness.begin(of);
+        let result = attempt();
+        let left = match &result {
+            Ok(done) => left(done),
+            Err(Errno::EAGAIN) => Left::Nothing,
+            Err(_) => Left::Perhaps,
+        };
+        self.readiness.end(of, left, self.shared.platform.looks());
         if matches!(result, Err(Errno::EAGAIN)) {
             self.watch()?;
         }
@@ -164,7 +143,12 @@ impl HostSocket {
     }
 
     fn receive_stream(&self, buffer: &mut [u8], flags: MessageFlags) -> SysResult<Received> {
-        let len = self.attempt(READABLE, || self.host.receive(buffer, flags.bits()))?;
+        let wanted = buffer.len();
+        let is_taken = !flags.intersects(MessageFlags::TRUNC | MessageFlags::PEEK);
+        // Who gets less than there is room for has got all, but for the end.
+        let left =
+            |&len: &usize| if is_taken && (1..wanted).contains(&len) { Left::Nothing } else { Left::Perhaps };
+        let len = self.attempt_and(READABLE, || self.host.receive(buffer, flags.bits()), left)?;
         // With MSG_TRUNC the host has thrown the bytes away.
         let given = if flags.contains(MessageFlags::TRUNC) { 0 } else { len.min(buffer.len()) };
         let is_last = len == 0 || flags.intersects(MessageFlags::TRUNC | MessageFlags::PEEK);
@@ -237,8 +221,14 @@ impl Socket for HostSocket {
         let extra = if self.zerocopy.has_news() { Events::ERR } else { Events::empty() };
         self.host.poll() | extra
     }
+    fn poll_for(&self, interest: Events) -> Events {
+        match self.readiness.known(interest) {
+            Some(ready) if self.is_watched.load(Ordering::Acquire) && !self.zerocopy.has_news() => ready,
+            _ => self.poll(),
+        }
+    }
     fn may_be_ready(&self, interest: Events) -> bool {
-        self.readiness.bits.load(Ordering::SeqCst) & (interest | ALWAYS).bits() != 0
+        self.readiness.may_be(interest)
     }
 
     fn bind(&self, to: Destination<'_>) -> SysResult<()> {
@@ -247,6 +237,7 @@ impl Socket for HostSocket {
         self.host.bind(&address)
     }
     fn listen(&self, _who: &dyn Caller, backlog: u32) -> SysResult<()> {
+        self.readiness.begin_anew();
         self.host.listen(backlog)
     }
     fn accept(&self) -> SysResult<Arc<dyn Socket>> {
@@ -261,7 +252,7 @@ impl Socket for HostSocket {
     }
     fn connect(&self, to: Destination<'_>) -> SysResult<()> {
         let address = Address::from_guest(to.address)?;
-        self.readiness.bits.fetch_and(!WRITABLE.bits(), Ordering::SeqCst);
+        self.readiness.begin_anew();
         let result = self.host.connect(&address);
         if matches!(result, Err(Errno::EINPROGRESS | Errno::EALREADY | Errno::EAGAIN)) {
             *self.connecting.lock() = Some(address);
@@ -295,7 +286,7 @@ impl Socket for HostSocket {
         self.host.shutdown(how)?;
         if ends_reading && self.host.protocol != Protocol::Tcp {
             self.is_shut.store(true, Ordering::Relaxed);
-            self.readiness.ready(READABLE | Events::RDHUP);
+            self.readiness.ready(READABLE | Events::RDHUP, 0);
         }
         Ok(())
     }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
+use kernel_net::SocketFile;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::FileKind;
 
 use super::buffer;
 use super::transfer::{Place, Transfer};
 use crate::cx::{Cx, Outcome, SCRATCH_LEN};
+use crate::net;
 
 /// What a pipe takes as a whole or not at all (pipe(7)).
 const PIPE_BUF: usize = 4096;
@@ -26,8 +28,7 @@ fn done(result: SysResult<usize>) -> Option<SysResult<Outcome>> {
 }
 
 /// The file, if it is a regular one or a pipe, and `count` bytes can be moved there in one piece.
-fn plain(cx: &Cx, fd: Fd, count: usize, place: Place) -> Option<Arc<File>> {
-    let file = cx.file(fd).ok()?;
+fn plain(file: Arc<File>, count: usize, place: Place) -> Option<Arc<File>> {
     let is_plain = match file.inode.kind() {
         FileKind::Regular => file.ops.is_seekable() && count <= SCRATCH_LEN,
         FileKind::Fifo => place == Place::Position && count <= PIPE_BUF,
@@ -37,13 +38,29 @@ fn plain(cx: &Cx, fd: Fd, count: usize, place: Place) -> Option<Arc<File>> {
 }
 
 pub(super) fn read(cx: &Cx, fd: Fd, buf: u64, count: usize, place: Place) -> Option<SysResult<Outcome>> {
-    let file = plain(cx, fd, count, place)?;
+    let file = cx.file(fd).ok()?;
+    if place == Place::Position
+        && let Ok(socket) = SocketFile::of(&file)
+    {
+        let bytes = buffer(cx, buf, count).ok()?;
+        let read = net::now::read(cx, &**socket.socket(), &bytes, file.flags())?;
+        return Some(read.map(Outcome::from));
+    }
+    let file = plain(file, count, place)?;
     file.check_readable().ok()?;
     done(Transfer::new(cx, &file, buffer(cx, buf, count).ok()?, place).read_now())
 }
 
 pub(super) fn write(cx: &Cx, fd: Fd, buf: u64, count: usize, place: Place) -> Option<SysResult<Outcome>> {
-    let file = plain(cx, fd, count, place)?;
+    let file = cx.file(fd).ok()?;
+    if place == Place::Position
+        && let Ok(socket) = SocketFile::of(&file)
+    {
+        let bytes = buffer(cx, buf, count).ok()?;
+        let written = net::now::write(cx, &**socket.socket(), &bytes, file.flags())?;
+        return Some(written.map(Outcome::from));
+    }
+    let file = plain(file, count, place)?;
     file.check_writable().ok()?;
     done(Transfer::new(cx, &file, buffer(cx, buf, count).ok()?, place).write_now())
 }

@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod create;
 pub(crate) mod message;
 pub(crate) mod name;
+pub(crate) mod now;
 pub(crate) mod option;
 pub(crate) mod receive;
 pub(crate) mod send;

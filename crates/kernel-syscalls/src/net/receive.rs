@@ -11,22 +11,22 @@ use kernel_net::socket::Received;
 use kernel_net::{MessageFlags, Socket};
 
 use super::message::{self, Header, MMSG_SIZE, MOST_MESSAGES};
-use super::{OpenSocket, Patience, address, of_status, wait};
-use crate::cx::{Cx, SCRATCH_LEN, with_scratch};
+use super::{OpenSocket, Patience, address, now, of_status, wait};
+use crate::cx::{Cx, Outcome, SCRATCH_LEN, with_scratch};
 
 /// No message is longer: twice the largest SO_SNDBUF.
 const MOST_MESSAGE: usize = 2 * kernel_net::options::BUFFER_DEFAULT;
 
 /// One receive into guest memory.
-struct Receiving<'a> {
-    cx: &'a Cx,
-    socket: &'a dyn Socket,
-    bytes: &'a Pieces,
-    flags: MessageFlags,
+pub(super) struct Receiving<'a> {
+    pub(super) cx: &'a Cx,
+    pub(super) socket: &'a dyn Socket,
+    pub(super) bytes: &'a Pieces,
+    pub(super) flags: MessageFlags,
 }
 
 impl Receiving<'_> {
-    fn attempt(&self, done: usize, len: usize) -> SysResult<Received> {
+    pub(super) fn attempt(&self, done: usize, len: usize) -> SysResult<Received> {
         let receive = |buffer: &mut [u8]| {
             let received = self.socket.receive(buffer, self.flags)?;
             let bytes = buffer.get(..received.len).ok_or(Errno::EIO)?;
@@ -101,6 +101,24 @@ pub(crate) async fn read(
     }
     let receiving = Receiving { cx, socket: &**socket, bytes, flags: of_status(status) };
     receiving.receive().await.map(|received| received.len)
+}
+
+/// [`sys_recvfrom`] of what is there.
+pub(crate) fn try_recvfrom(
+    cx: &Cx,
+    fd: Fd,
+    buf: u64,
+    len: usize,
+    flags: u32,
+    addr: u64,
+    _len_at: u64,
+) -> Option<SysResult<Outcome>> {
+    if addr != 0 {
+        return None;
+    }
+    let (bytes, open) = (cx.buffer(buf, len).ok()?, OpenSocket::get(cx, fd).ok()?);
+    let received = now::receive(cx, &*open.socket, &bytes, open.flags(flags))?;
+    Some(received.map(|received| Outcome::from(received.len)))
 }
 
 /// recvfrom(2).

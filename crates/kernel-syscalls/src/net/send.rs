@@ -10,8 +10,8 @@ use kernel_net::socket::{Destination, Outgoing, SendControl};
 use kernel_net::{MessageFlags, Socket};
 
 use super::message::{self, Header, MMSG_SIZE};
-use super::{OpenSocket, Patience, address, of_status, wait};
-use crate::cx::{Cx, SCRATCH_LEN, with_scratch};
+use super::{OpenSocket, Patience, address, now, of_status, wait};
+use crate::cx::{Cx, Outcome, SCRATCH_LEN, with_scratch};
 
 /// One message on its way out of the guest.
 struct Sending<'a> {
@@ -101,6 +101,23 @@ pub(crate) async fn write(
 ) -> SysResult<usize> {
     let (control, flags) = (SendControl::default(), of_status(status));
     Sending { cx, socket: &**socket, bytes, address: None, control, flags }.send().await
+}
+
+/// [`sys_sendto`] where there is room.
+pub(crate) fn try_sendto(
+    cx: &Cx,
+    fd: Fd,
+    buf: u64,
+    len: usize,
+    flags: u32,
+    addr: u64,
+    _addr_len: u32,
+) -> Option<SysResult<Outcome>> {
+    if addr != 0 {
+        return None;
+    }
+    let (bytes, open) = (cx.buffer(buf, len).ok()?, OpenSocket::get(cx, fd).ok()?);
+    Some(now::send(cx, &*open.socket, &bytes, open.flags(flags))?.map(Outcome::from))
 }
 
 /// sendto(2).

@@ -14,8 +14,8 @@ use kernel_vfs::file::{File, FileOps};
 use kernel_vfs::inode::FileKind;
 
 use super::mask;
-use super::wait::{Deadline, wait_for};
-use crate::cx::Cx;
+use super::wait::{Deadline, wait_for, wait_more};
+use crate::cx::{Cx, Outcome};
 
 const EPOLL_CTL_ADD: u32 = 1;
 const EPOLL_CTL_DEL: u32 = 2;
@@ -64,12 +64,54 @@ pub(crate) fn sys_epoll_ctl(cx: &Cx, epfd: Fd, op: u32, fd: Fd, event: UserRef<E
     Epoll::of(&epoll)?.control(&file, fd.0, control)
 }
 
+/// [`sys_epoll_wait`] of what is there.
+pub(crate) fn try_epoll_wait(
+    cx: &Cx,
+    epfd: Fd,
+    events: UserRef<EpollEvent>,
+    max: i32,
+    timeout_ms: i32,
+) -> Option<SysResult<Outcome>> {
+    if max <= 0 || max > MAX_EVENTS {
+        return None;
+    }
+    let file = cx.file(epfd).ok()?;
+    let epoll = Epoll::of(&file).ok()?;
+    cx.kernel().platform.look_at_shared();
+    let ready = epoll.try_wait(max as usize);
+    if ready.is_empty() {
+        return (timeout_ms == 0).then(|| Ok(Outcome::from(0_usize)));
+    }
+    Some(cx.mem().write_array(events, &ready).map(|()| Outcome::from(ready.len())))
+}
+
+/// [`sys_epoll_pwait`] of what is there.
+pub(crate) fn try_epoll_pwait(
+    cx: &Cx,
+    epfd: Fd,
+    events: UserRef<EpollEvent>,
+    max: i32,
+    timeout_ms: i32,
+    sigmask: UserRef<u64>,
+    _sigsetsize: usize,
+) -> Option<SysResult<Outcome>> {
+    sigmask.is_null().then(|| try_epoll_wait(cx, epfd, events, max, timeout_ms))?
+}
+
+/// Whether [`try_epoll_wait`] has found nothing in this very call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Yes,
+    No,
+}
+
 async fn wait(
     cx: &Cx,
     epfd: Fd,
     events: UserRef<EpollEvent>,
     max: i32,
     deadline: Deadline,
+    tried: Tried,
 ) -> SysResult<usize> {
     if max <= 0 || max > MAX_EVENTS {
         return Err(Errno::EINVAL);
@@ -79,9 +121,12 @@ async fn wait(
     // What is taken is bounded by the files that the epoll watches.
     let max = max as usize;
     let watched = [(Arc::clone(&file), abi_linux::fs::Events::IN)];
-    let ready =
-        wait_for(cx, &watched, deadline, || Some(epoll.try_wait(max)).filter(|ready| !ready.is_empty()));
-    let Some(ready) = ready.await else { return Ok(0) };
+    let mut look = || Some(epoll.try_wait(max)).filter(|ready| !ready.is_empty());
+    let ready = match tried {
+        Tried::Yes => wait_more(cx, &watched, deadline, look).await,
+        Tried::No => wait_for(cx, &watched, deadline, &mut look).await,
+    };
+    let Some(ready) = ready else { return Ok(0) };
     cx.mem().write_array(events, &ready)?;
     Ok(ready.len())
 }
@@ -94,7 +139,7 @@ pub(crate) async fn sys_epoll_wait(
     max: i32,
     timeout_ms: i32,
 ) -> SysResult<usize> {
-    wait(cx, epfd, events, max, Deadline::after_ms(cx, timeout_ms)).await
+    wait(cx, epfd, events, max, Deadline::after_ms(cx, timeout_ms), Tried::Yes).await
 }
 
 /// epoll_pwait(2).
@@ -108,7 +153,8 @@ pub(crate) async fn sys_epoll_pwait(
     sigsetsize: usize,
 ) -> SysResult<usize> {
     let _mask = mask::put(cx, sigmask, sigsetsize)?;
-    wait(cx, epfd, events, max, Deadline::after_ms(cx, timeout_ms)).await
+    let tried = if sigmask.is_null() { Tried::Yes } else { Tried::No };
+    wait(cx, epfd, events, max, Deadline::after_ms(cx, timeout_ms), tried).await
 }
 
 /// epoll_pwait2(2).
@@ -124,5 +170,5 @@ pub(crate) async fn sys_epoll_pwait2(
     let wanted = timeout.non_null().map(|at| cx.mem().read(at)).transpose()?;
     let deadline = Deadline::after(cx, wanted)?;
     let _mask = mask::put(cx, sigmask, sigsetsize)?;
-    wait(cx, epfd, events, max, deadline).await
+    wait(cx, epfd, events, max, deadline, Tried::No).await
 }

@@ -55,7 +55,7 @@ impl PollSet {
     fn look(&self, entries: &mut [PollFd]) -> Option<usize> {
         let mut ready = self.invalid;
         for ((file, interest), &index) in self.files.iter().zip(&self.indices) {
-            let events = file.ops.poll() & *interest;
+            let events = file.ops.poll_for(*interest) & *interest;
             if let Some(entry) = entries.get_mut(index) {
                 entry.revents = events.bits() as u16;
                 ready += usize::from(!events.is_empty());

@@ -65,8 +65,8 @@ impl Sets {
     fn look(&self) -> Option<([FdSet; 3], usize)> {
         let mut ready: [FdSet; 3] = std::array::from_fn(|at| smallvec![0; self.wanted[at].len()]);
         let mut count = 0;
-        for ((file, _), &fd) in self.files.iter().zip(&self.fds) {
-            let events = file.ops.poll();
+        for ((file, interest), &fd) in self.files.iter().zip(&self.fds) {
+            let events = file.ops.poll_for(*interest);
             for ((set, wanted), meaning) in ready.iter_mut().zip(&self.wanted).zip(MEANINGS) {
                 if events.intersects(meaning)
                     && has(wanted, fd)

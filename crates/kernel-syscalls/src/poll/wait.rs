@@ -113,6 +113,16 @@ pub(super) async fn wait_for<T>(
     if found.is_some() || deadline == Deadline::Now {
         return found;
     }
+    wait_more(cx, files, deadline, look).await
+}
+
+/// The wait of who has looked.
+pub(super) async fn wait_more<T>(
+    cx: &Cx,
+    files: &[Interest],
+    deadline: Deadline,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
     let timers = &cx.kernel().timers;
     let mut timeout = pin!(async {
         match deadline {

@@ -114,6 +114,8 @@ const FAILED: u8 = 125;
 
 /// With a lower hard limit ordinary programs would find files that cannot be opened.
 const FEWEST_DESCRIPTORS: u64 = 1024;
+/// The usual fs.nr_open, beyond which no limit can be set.
+const MOST_DESCRIPTORS: u64 = 1 << 20;
 
 /// Runs a container in the foreground, to its end.
 pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Error> {
@@ -204,11 +206,18 @@ fn prepare_process() -> Result<(), Error> {
     allow_descriptors()
 }
 
-/// The supervisor holds the host's side of all its guests' files: as many as the hard limit allows.
+/// The supervisor holds the host's side of all its guests' files, each of which has the limit to itself elsewhere: where
+/// it may it takes what Linux gives one process at most, else what the hard limit allows.
 fn allow_descriptors() -> Result<(), Error> {
     let limit = getrlimit(Resource::Nofile);
     if let Some(hard) = limit.maximum.filter(|&hard| hard < FEWEST_DESCRIPTORS) {
         return Err(Error::Descriptors(hard));
+    }
+    let most = Rlimit { current: Some(MOST_DESCRIPTORS), maximum: Some(MOST_DESCRIPTORS) };
+    if limit.maximum.is_some_and(|hard| hard < MOST_DESCRIPTORS)
+        && setrlimit(Resource::Nofile, most).is_ok()
+    {
+        return Ok(());
     }
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
         .map_err(|errno| Error::Platform(Errno::from_raw(errno.raw_os_error())))

@@ -179,7 +179,9 @@ impl Reactor {
             let mut batch = [const { MaybeUninit::<epoll::Event>::uninit() }; BATCH];
             let count = match epoll::wait(shared, &mut batch, Some(&Timespec::default())) {
                 Ok((events, _)) => {
-                    events.iter().for_each(|event| self.tell(event.data.u64() & VALUE_MASK, event.flags, look));
+                    events
+                        .iter()
+                        .for_each(|event| self.tell(event.data.u64() & VALUE_MASK, event.flags, look));
                     events.len()
                 }
                 Err(rustix::io::Errno::INTR) => continue,

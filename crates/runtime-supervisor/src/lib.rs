@@ -214,8 +214,7 @@ fn allow_descriptors() -> Result<(), Error> {
         return Err(Error::Descriptors(hard));
     }
     let most = Rlimit { current: Some(MOST_DESCRIPTORS), maximum: Some(MOST_DESCRIPTORS) };
-    if limit.maximum.is_some_and(|hard| hard < MOST_DESCRIPTORS)
-        && setrlimit(Resource::Nofile, most).is_ok()
+    if limit.maximum.is_some_and(|hard| hard < MOST_DESCRIPTORS) && setrlimit(Resource::Nofile, most).is_ok()
     {
         return Ok(());
     }

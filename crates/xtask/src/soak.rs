@@ -15,17 +15,41 @@ pub(crate) enum Soak {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Races of calls with threads that change their memory, descriptors and paths; and all other ways out
+    Races {
+        /// How often each
+        #[arg(long, default_value_t = 1_000_000)]
+        rounds: u64,
+    },
 }
 
 pub(crate) fn run(soak: &Soak) -> anyhow::Result<()> {
-    let Soak::Lifecycle { cycles, seed } = soak;
     let cargo = repo::cargo();
     repo::run(&cargo, &["build", "--release", "-p", "runtime-cli"])?;
     let palisade = repo::target_dir().join("release/palisade").display().to_string();
-    let (cycles, seed) = (cycles.to_string(), seed.map(|seed| seed.to_string()));
-    let mut env = vec![("PALISADE", palisade.as_str()), ("PALISADE_SOAK_CYCLES", &cycles)];
-    env.extend(seed.as_deref().map(|seed| ("PALISADE_SOAK_SEED", seed)));
-    let test =
-        ["test", "--profile", "integration", "-p", "integration", "--test", "soak", "--", "--nocapture"];
-    repo::run_with(&cargo, &test, &env)
+    let (test, filter, settings) = match soak {
+        Soak::Lifecycle { cycles, seed } => {
+            let seed = seed.map(|seed| ("PALISADE_SOAK_SEED", seed.to_string()));
+            let cycles = ("PALISADE_SOAK_CYCLES", cycles.to_string());
+            ("soak", "", seed.into_iter().chain([cycles]).collect::<Vec<_>>())
+        }
+        Soak::Races { rounds } => {
+            ("escape", "ways_out_of_a_sandbox_are_shut", vec![("ESCAPE_ROUNDS", rounds.to_string())])
+        }
+    };
+    let mut env = vec![("PALISADE", palisade.as_str())];
+    env.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
+    let args = [
+        "test",
+        "--profile",
+        "integration",
+        "-p",
+        "integration",
+        "--test",
+        test,
+        "--",
+        "--nocapture",
+        filter,
+    ];
+    repo::run_with(&cargo, &args, &env)
 }

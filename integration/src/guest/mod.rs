@@ -19,8 +19,12 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
 use nix::unistd::{ForkResult, Pid, alarm, fork, setpgid};
 
-/// A check may take this long before its child is killed.
+/// A check may take this long before its child is killed, unless GUEST_LIMIT_S says otherwise.
 const LIMIT_S: u32 = 40;
+
+fn limit_s() -> u32 {
+    env::var("GUEST_LIMIT_S").ok().and_then(|text| text.parse().ok()).unwrap_or(LIMIT_S)
+}
 
 /// One behaviour. The name says what must hold.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +46,13 @@ static RUNNING: AtomicI32 = AtomicI32::new(0);
 
 /// Runs the checks that the command line names, or all of them.
 pub fn main(checks: &[Check]) -> ExitCode {
-    let mut names: Vec<String> = env::args().skip(1).collect();
-    if names.first().is_some_and(|first| first == "--here") {
-        names.remove(0);
+    run(checks, &env::args().skip(1).collect::<Vec<_>>())
+}
+
+/// Runs the checks of these names, or all of them.
+pub fn run(checks: &[Check], mut names: &[String]) -> ExitCode {
+    if let Some((_, rest)) = names.split_first().filter(|(first, _)| *first == "--here") {
+        names = rest;
         checks
             .iter()
             .filter(|check| names.iter().any(|name| name == check.name))
@@ -80,7 +88,7 @@ fn run_in_child(check: &Check) -> ExitStatus {
                 SigAction::new(SigHandler::Handler(kill_running), SaFlags::SA_RESTART, SigSet::empty());
             // SAFETY: the handler makes one system call, kill(2), which is async-signal-safe.
             unsafe { sigaction(Signal::SIGALRM, &action) }.expect("sigaction");
-            alarm::set(LIMIT_S);
+            alarm::set(limit_s());
             let status = wait_raw(child.as_raw());
             alarm::cancel();
             RUNNING.store(0, Ordering::SeqCst);

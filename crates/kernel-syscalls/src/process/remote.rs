@@ -25,7 +25,8 @@ fn traceable(cx: &Cx, pid: i32) -> SysResult<Arc<Task>> {
     if task.process.is_dying() || task.process.has_exited() {
         return Err(Errno::ESRCH);
     }
-    if may_attach(cx, &task.process) { Ok(task) } else { Err(Errno::EPERM) }
+    let is_allowed = may_attach(cx, &task.process) && !task.process.is_loaders_init();
+    if is_allowed { Ok(task) } else { Err(Errno::EPERM) }
 }
 
 /// Between whom bytes are copied.

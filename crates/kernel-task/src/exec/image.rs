@@ -288,6 +288,13 @@ impl Process {
         drop(old);
     }
 
+    /// Whether this is `palisade do`'s init: the loader itself, for good. What it tells the supervisor is worth as much as
+    /// its memory, which is therefore nobody's to change.
+    #[must_use]
+    pub fn is_loaders_init(&self) -> bool {
+        self.pid == 1 && self.is_loading()
+    }
+
     /// Whether the loader is at work in this process.
     #[must_use]
     pub fn is_loading(&self) -> bool {

@@ -41,6 +41,9 @@ impl Inode for MemoryInode {
     fn open(&self, _flags: OpenFlags, who: &dyn Caller) -> SysResult<Arc<dyn FileOps>> {
         let target = self.subject.target()?;
         target.check_inspect(who)?;
+        if target.process.is_loaders_init() {
+            return Err(Errno::EACCES);
+        }
         let image = Arc::downgrade(&target.process.image.read());
         Ok(Arc::new(Memory { subject: self.subject.clone(), image }))
     }

@@ -1,14 +1,16 @@
 //! Who looks at a running container sees all of it, or is told how much is missing; and the container does not notice.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use integration::bundle::Bundle;
 use integration::process;
 use integration::runtime::{Runtime, busybox_shell, eventually, new_id, ours};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Calls without end, of several processes.
 fn busy() -> Bundle {
@@ -179,6 +181,11 @@ fn bad_words_give_one_line() {
             (vec!["trace", "no-such-id"], "does not exist"),
             (vec!["trace", "--syscalls", "opne", "x"], "no system call has this name"),
             (vec!["trace", "a", "b"], "name one container"),
+            (vec!["metrics", "no-such-id"], "does not exist"),
+            (vec!["profile", "no-such-id"], "does not exist"),
+            (vec!["profile", "--duration", "soon", "x"], "write a time"),
+            (vec!["metrics-server", "--listen", "nowhere"], "invalid value 'nowhere'"),
+            (vec!["metrics-server", "--listen", "192.0.2.1:80"], "choose another address"),
             (vec!["trace", "do", "--no-such-option", "x"], "unexpected argument"),
             (vec!["trace", "-o", "/no/such/dir/x", "do", "true"], "cannot be created"),
         ] {
@@ -188,4 +195,143 @@ fn bad_words_give_one_line() {
             assert!(first.contains(said) && done.stdout.is_empty(), "{words:?}: {done:?}");
         }
     });
+}
+
+/// A program of this test's own, killed with this value.
+struct Background(Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// A GET; the body.
+fn http(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
+/// A metrics server on a port of its choice, and its address.
+fn metrics_server(runtime: &Runtime) -> (Background, String) {
+    let root = runtime.root.path().display().to_string();
+    let mut command = Command::new(&runtime.program);
+    command.args(["metrics-server", "--listen", "127.0.0.1:0", "--root", &root]);
+    let mut server = spawn(&mut command);
+    let mut line = String::new();
+    BufReader::new(server.stderr.take().expect("a pipe")).read_line(&mut line).expect("text");
+    let address = line
+        .trim()
+        .strip_prefix("palisade: metrics at http://")
+        .and_then(|rest| rest.strip_suffix("/metrics"));
+    (Background(server), address.unwrap_or_else(|| panic!("{line}")).to_owned())
+}
+
+#[test]
+fn prometheus_scrapes_what_a_container_does() {
+    ours(|runtime| {
+        let bundle = busy();
+        let id = run_detached(runtime, &bundle);
+        runtime.wait_ready(&id);
+        let (_server, address) = metrics_server(runtime);
+        let dir = tempfile::tempdir().expect("/tmp is writable");
+        let config = dir.path().join("prometheus.yml");
+        let scrape = json!({ "scrape_configs": [{
+            "job_name": "palisade", "scrape_interval": "1s", "static_configs": [{ "targets": [address] }],
+        }] });
+        std::fs::write(&config, scrape.to_string()).expect("it is ours");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let own = format!("127.0.0.1:{port}");
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display())).arg(format!("--web.listen-address={own}"));
+        command.arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()));
+        process::default_signals();
+        let prometheus = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let _prometheus = Background(prometheus.expect("prometheus is installed"));
+        let ask = |query: &str| -> Option<f64> {
+            let body = http(&own, &format!("/api/v1/query?query={query}"))?;
+            let answer: Value = serde_json::from_str(&body).ok()?;
+            answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+        };
+        for (query, least) in [
+            ("sum(palisade_calls_total%7Bcall=~%22open%7Copenat%22,result=%22ok%22%7D)", 100.0),
+            ("palisade_up", 1.0),
+            ("sum(palisade_call_duration_seconds_count)", 100.0),
+            ("histogram_quantile(0.5,sum%20by(le)(palisade_call_duration_seconds_bucket))", 1e-7),
+            ("palisade_processes", 3.0),
+            ("palisade_supervisor_resident_bytes", 100_000.0),
+        ] {
+            eventually(query, || ask(query).is_some_and(|value| value >= least));
+        }
+        runtime.ok(&["delete", "--force", &id]);
+    });
+}
+
+#[test]
+fn metrics_are_well_formed_and_count_only_while_somebody_asks() {
+    ours(|runtime| {
+        let bundle = busybox_shell(": >/tmp/ready; while ! test -e /tmp/go; do sleep 0.05; done");
+        let id = run_detached(runtime, &bundle);
+        runtime.wait_ready(&id);
+        let first = runtime.ok(&["metrics", &id]).stdout;
+        assert!(!first.contains("call=\"execve\""), "counted before anybody asked: {first}");
+        runtime.ok(&["exec", &id, "true"]);
+        let text = runtime.ok(&["metrics", &id]).stdout;
+        assert!(text.contains("palisade_calls_total{") && text.contains("result=\"ok\""), "{text}");
+        let checked = process::run(Command::new("promtool").args(["check", "metrics"]), text.as_bytes());
+        assert_eq!(checked.status, 0, "{checked:?}");
+        let profile = runtime.ok(&["profile", "--duration", "200ms", "--format", "json", &id]).stdout;
+        let profile: Value = serde_json::from_str(&profile).expect("JSON");
+        assert!(profile["now"]["processes"].as_u64().is_some_and(|count| count >= 1), "{profile}");
+        // Only the metrics' own counter is left.
+        let left = runtime.ok(&["metrics", &id]).stdout;
+        assert!(
+            left.lines().any(|line| line.starts_with("palisade_observers{") && line.ends_with(" 1")),
+            "{left}"
+        );
+        runtime.ok(&["exec", &id, "touch", "/tmp/go"]);
+        runtime.wait_for(&id, "stopped");
+        for words in [["metrics", &id], ["profile", &id]] {
+            let done = runtime.run(&words);
+            assert!(done.status != 0 && done.stderr.contains("has stopped"), "{done:?}");
+        }
+        runtime.ok(&["delete", &id]);
+    });
+}
+
+#[test]
+fn profile_says_where_the_time_of_a_program_goes() {
+    ours(|runtime| {
+        let words =
+            ["profile", "--format", "json", "do", "sh", "-c", "for i in 1 2 3 4 5; do cat /etc/passwd; done"];
+        let done = runtime.ok(&words);
+        let profile: Value =
+            serde_json::from_str(&done.stderr).unwrap_or_else(|error| panic!("{error}: {done:?}"));
+        let calls = profile["calls"].as_array().expect("a list");
+        let execve = calls.iter().find(|call| call["name"] == "execve").expect("it executes");
+        assert!(execve["succeeded"].as_u64().unwrap() + execve["byHost"].as_u64().unwrap() >= 2, "{execve}");
+        let sum = |field: &str| calls.iter().map(|call| call["parts"][field].as_u64().unwrap()).sum::<u64>();
+        assert!(sum("copies") > 0 && sum("hostCalls") > 0 && sum("answerNs") > 0);
+        assert!(sum("runNs") >= sum("hostNs") + sum("copyNs"));
+        let paths = profile["paths"].as_array().expect("a list");
+        assert!(paths.iter().any(|path| path["path"] == "/etc/passwd"), "{paths:?}");
+    });
+}
+
+#[test]
+fn dashboard_asks_for_metrics_that_exist() {
+    let deploy = integration::paths::package_dir().parent().expect("the workspace").join("deploy");
+    let text = std::fs::read_to_string(deploy.join("grafana-dashboard.json")).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.len() >= 6));
+    let known = runtime_watch::prometheus::text(&[]);
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    for word in text.split(|character| !is_name(character)).filter(|word| word.starts_with("palisade_")) {
+        let base = word.trim_end_matches("_bucket");
+        assert!(known.contains(&format!("# TYPE {base} ")), "{word}");
+    }
 }

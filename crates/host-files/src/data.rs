@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use abi_linux::{Errno, SysResult};
+use host_sys::meter;
 use rustix::fs::{
     AtFlags, FallocateFlags, SeekFrom, XattrFlags, fallocate, fdatasync, fgetxattr, flistxattr, fremovexattr,
     fsetxattr, fsync, ftruncate, seek, statx,
@@ -50,23 +51,23 @@ impl DataFile {
 
     /// Reads at an offset.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> SysResult<usize> {
-        pread(&*self.0, buf, offset).map_err(errno)
+        meter::host(|| pread(&*self.0, buf, offset)).map_err(errno)
     }
 
     /// Writes at an offset.
     pub fn write_at(&self, buf: &[u8], offset: u64) -> SysResult<usize> {
-        pwrite(&*self.0, buf, offset).map_err(errno)
+        meter::host(|| pwrite(&*self.0, buf, offset)).map_err(errno)
     }
 
     /// Its attributes.
     pub fn stat(&self) -> SysResult<HostStat> {
-        let stat = statx(&*self.0, "", AtFlags::EMPTY_PATH, WANTED).map_err(errno)?;
+        let stat = meter::host(|| statx(&*self.0, "", AtFlags::EMPTY_PATH, WANTED)).map_err(errno)?;
         Ok(HostStat::from_statx(&stat))
     }
 
     /// Sets its length.
     pub fn set_len(&self, len: u64) -> SysResult<()> {
-        ftruncate(&*self.0, len).map_err(errno)
+        meter::host(|| ftruncate(&*self.0, len)).map_err(errno)
     }
 
     /// fallocate(2).
@@ -78,7 +79,7 @@ impl DataFile {
             Allocate::ZeroRange => FallocateFlags::ZERO_RANGE,
             Allocate::ZeroRangeKeepSize => FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
         };
-        fallocate(&*self.0, flags, offset, len).map_err(errno)
+        meter::host(|| fallocate(&*self.0, flags, offset, len)).map_err(errno)
     }
 
     /// Where data or a hole begins, at or after `offset`; ENXIO beyond the end.
@@ -87,23 +88,24 @@ impl DataFile {
             SeekKind::Data => SeekFrom::Data(offset),
             SeekKind::Hole => SeekFrom::Hole(offset),
         };
-        seek(&*self.0, from).map_err(errno)
+        meter::host(|| seek(&*self.0, from)).map_err(errno)
     }
 
     /// fsync(2).
     pub fn sync(&self) -> SysResult<()> {
-        fsync(&*self.0).map_err(errno)
+        meter::host(|| fsync(&*self.0)).map_err(errno)
     }
 
     /// fdatasync(2).
     pub fn sync_data(&self) -> SysResult<()> {
-        fdatasync(&*self.0).map_err(errno)
+        meter::host(|| fdatasync(&*self.0)).map_err(errno)
     }
 
     /// An extended attribute. The kernel's VFS layer has checked the name's namespace.
     pub fn get_xattr(&self, name: &[u8]) -> SysResult<Vec<u8>> {
         let mut value = vec![0; XATTR_MAX];
-        let len = fgetxattr(&*self.0, checked(name)?, value.as_mut_slice()).map_err(errno)?;
+        let name = checked(name)?;
+        let len = meter::host(|| fgetxattr(&*self.0, name, value.as_mut_slice())).map_err(errno)?;
         value.truncate(len);
         Ok(value)
     }
@@ -116,18 +118,20 @@ impl DataFile {
             2 => XattrFlags::REPLACE,
             _ => return Err(Errno::EINVAL),
         };
-        fsetxattr(&*self.0, checked(name)?, value, flags).map_err(errno)
+        let name = checked(name)?;
+        meter::host(|| fsetxattr(&*self.0, name, value, flags)).map_err(errno)
     }
 
     /// Removes one.
     pub fn remove_xattr(&self, name: &[u8]) -> SysResult<()> {
-        fremovexattr(&*self.0, checked(name)?).map_err(errno)
+        let name = checked(name)?;
+        meter::host(|| fremovexattr(&*self.0, name)).map_err(errno)
     }
 
     /// The names of all in user.*, each with a NUL at its end. Others are the host's own affair.
     pub fn list_xattr(&self) -> SysResult<Vec<u8>> {
         let mut names = vec![0; XATTR_MAX];
-        let len = flistxattr(&*self.0, names.as_mut_slice()).map_err(errno)?;
+        let len = meter::host(|| flistxattr(&*self.0, names.as_mut_slice())).map_err(errno)?;
         names.truncate(len);
         let shown = names.split_inclusive(|&b| b == 0).filter(|name| name.starts_with(b"user."));
         Ok(shown.flatten().copied().collect())

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 use abi_linux::SysResult;
+use host_sys::meter;
 use rustix::fs::{FileType, RawDir, SeekFrom, seek};
 
 use crate::errno;
@@ -36,7 +37,7 @@ impl Listing {
 
     /// Goes to a position that an entry's `next` gave, or 0.
     pub fn seek(&self, position: u64) -> SysResult<()> {
-        seek(&self.fd, SeekFrom::Start(position)).map(drop).map_err(errno)
+        meter::host(|| seek(&self.fd, SeekFrom::Start(position))).map(drop).map_err(errno)
     }
 
     /// The next few entries; none at the end.
@@ -44,7 +45,11 @@ impl Listing {
         let mut buf = [MaybeUninit::uninit(); CHUNK];
         let mut raw = RawDir::new(&self.fd, &mut buf);
         let mut entries = Vec::new();
-        while let Some(entry) = raw.next() {
+        loop {
+            let more = &mut raw;
+            // An empty buffer is filled by the host.
+            let next = if more.is_buffer_empty() { meter::host(move || more.next()) } else { more.next() };
+            let Some(entry) = next else { break };
             let entry = entry.map_err(errno)?;
             let kind = match entry.file_type() {
                 FileType::Unknown => None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi_linux::SysResult;
+use host_sys::meter;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, open};
 
 use crate::data::DataFile;
@@ -35,7 +36,8 @@ impl MemFile {
             .map_err(errno)?;
         // mprotect(2) looks at the mode of the mapped description, so readers need one of their own.
         let again = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let read_only = open(again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
+        let read_only =
+            meter::host(|| open(again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())).map_err(errno)?;
         Ok(Self { data: DataFile::from_fd(fd), read_only: DataFile::from_fd(read_only), label })
     }
 

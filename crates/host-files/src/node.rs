@@ -6,6 +6,7 @@ use std::sync::Arc;
 use abi_linux::fs::StatFs;
 use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
+use host_sys::meter;
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timestamps, Uid, chownat, fstatfs,
     linkat, mkdirat, mknodat, open, openat2, readlinkat, renameat_with, statx, symlinkat, unlinkat,
@@ -63,7 +64,7 @@ pub struct Node(Arc<OwnedFd>);
 fn path_open(at: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> SysResult<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     loop {
-        match openat2(at, path, flags, mode, BENEATH) {
+        match meter::host(|| openat2(at, path, flags, mode, BENEATH)) {
             // A rename elsewhere on the host raced with the walk (openat2(2)).
             Err(HostErrno::AGAIN | HostErrno::INTR) => {}
             Err(error) => return Err(errno(error)),
@@ -76,14 +77,14 @@ impl Node {
     /// Opens a tree at a path that the operator chose, never a guest.
     pub fn open_root(path: &std::path::Path) -> SysResult<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        open(path, flags, Mode::empty()).map(Self::from_fd).map_err(errno)
+        meter::host(|| open(path, flags, Mode::empty())).map(Self::from_fd).map_err(errno)
     }
 
     /// As [`Node::open_root`], of a path that was resolved before: ELOOP if a symbolic link has taken the place of a part
     /// of it since.
     pub fn open_resolved(path: &std::path::Path) -> SysResult<Self> {
         let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
-        openat2(CWD, path, flags, Mode::empty(), resolve).map(Self::from_fd).map_err(errno)
+        meter::host(|| openat2(CWD, path, flags, Mode::empty(), resolve)).map(Self::from_fd).map_err(errno)
     }
 
     /// As [`Node::open_root`], without what is mounted below: a bind that is not recursive. EXDEV where that takes a
@@ -103,7 +104,8 @@ impl Node {
 
     /// Whether anything is mounted below (proc_pid_mountinfo(5)); where it cannot be told, it may be.
     fn has_mounts_below(&self) -> bool {
-        let own = readlinkat(CWD, format!("/proc/self/fd/{}", self.0.as_raw_fd()), Vec::new());
+        let own =
+            meter::host(|| readlinkat(CWD, format!("/proc/self/fd/{}", self.0.as_raw_fd()), Vec::new()));
         let (Ok(own), Ok(table)) = (own, std::fs::read_to_string("/proc/self/mountinfo")) else {
             return true;
         };
@@ -137,31 +139,35 @@ impl Node {
 
     /// Its attributes.
     pub fn stat(&self) -> SysResult<HostStat> {
-        let stat =
-            statx(self.fd(), "", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, WANTED).map_err(errno)?;
+        let stat = meter::host(|| statx(self.fd(), "", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, WANTED))
+            .map_err(errno)?;
         Ok(HostStat::from_statx(&stat))
     }
 
     /// The attributes of a name in this directory.
     pub fn stat_child(&self, name: Name<'_>) -> SysResult<HostStat> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let stat = statx(self.fd(), name.bytes(), flags, WANTED).map_err(errno)?;
+        let stat = meter::host(|| statx(self.fd(), name.bytes(), flags, WANTED)).map_err(errno)?;
         Ok(HostStat::from_statx(&stat))
     }
 
     /// The target of a symbolic link in this directory.
     pub fn read_link_child(&self, name: Name<'_>) -> SysResult<Vec<u8>> {
-        readlinkat(self.fd(), name.bytes(), Vec::new()).map(std::ffi::CString::into_bytes).map_err(errno)
+        meter::host(|| readlinkat(self.fd(), name.bytes(), Vec::new()))
+            .map(std::ffi::CString::into_bytes)
+            .map_err(errno)
     }
 
     /// The target of the symbolic link that this handle is on.
     pub fn read_link(&self) -> SysResult<Vec<u8>> {
-        readlinkat(self.fd(), "", Vec::new()).map(std::ffi::CString::into_bytes).map_err(errno)
+        meter::host(|| readlinkat(self.fd(), "", Vec::new()))
+            .map(std::ffi::CString::into_bytes)
+            .map_err(errno)
     }
 
     /// Its filesystem's numbers.
     pub fn statfs(&self) -> SysResult<StatFs> {
-        let stat = fstatfs(self.fd()).map_err(errno)?;
+        let stat = meter::host(|| fstatfs(self.fd())).map_err(errno)?;
         Ok(StatFs {
             f_type: stat.f_type,
             f_bsize: stat.f_bsize,
@@ -197,7 +203,8 @@ impl Node {
             return Err(Errno::EINVAL);
         }
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        let fd = open(path, access | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
+        let fd = meter::host(|| open(path, access | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()))
+            .map_err(errno)?;
         Ok(DataFile::from_fd(fd))
     }
 
@@ -256,7 +263,8 @@ impl Node {
 
     /// Makes a directory, and tells its attributes.
     pub fn make_dir(&self, name: Name<'_>, new: NewFile) -> SysResult<(Self, HostStat)> {
-        mkdirat(self.fd(), name.bytes(), Mode::from_raw_mode(new.mode & 0o777)).map_err(errno)?;
+        meter::host(|| mkdirat(self.fd(), name.bytes(), Mode::from_raw_mode(new.mode & 0o777)))
+            .map_err(errno)?;
         let node = self.child(name)?;
         let stat = settled(node.fd(), new, || node.stat())?;
         Ok((node, stat))
@@ -264,10 +272,11 @@ impl Node {
 
     /// Makes a symbolic link. Its target is only text to the host: no walk of ours follows it there.
     pub fn make_symlink(&self, name: Name<'_>, target: &[u8], new: NewFile) -> SysResult<()> {
-        symlinkat(target, self.fd(), name.bytes()).map_err(errno)?;
+        meter::host(|| symlinkat(target, self.fd(), name.bytes())).map_err(errno)?;
         let owner = (Some(Uid::from_raw(new.uid)), Some(Gid::from_raw(new.gid)));
         // An unprivileged supervisor keeps its own id on what it makes.
-        let _kept = chownat(self.fd(), name.bytes(), owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW);
+        let _kept =
+            meter::host(|| chownat(self.fd(), name.bytes(), owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW));
         Ok(())
     }
 
@@ -278,29 +287,30 @@ impl Node {
             Special::Socket => FileType::Socket,
             Special::Whiteout => FileType::CharacterDevice,
         };
-        mknodat(self.fd(), name.bytes(), kind, Mode::from_raw_mode(new.mode & 0o777), 0).map_err(errno)?;
+        meter::host(|| mknodat(self.fd(), name.bytes(), kind, Mode::from_raw_mode(new.mode & 0o777), 0))
+            .map_err(errno)?;
         settle(self.child(name)?.fd(), new);
         Ok(())
     }
 
     /// Gives the file at `old` in this directory another name.
     pub fn link(&self, old: Name<'_>, to: &Self, new: Name<'_>) -> SysResult<()> {
-        linkat(self.fd(), old.bytes(), to.fd(), new.bytes(), AtFlags::empty()).map_err(errno)
+        meter::host(|| linkat(self.fd(), old.bytes(), to.fd(), new.bytes(), AtFlags::empty())).map_err(errno)
     }
 
     /// Gives an unnamed file a name; needs CAP_DAC_READ_SEARCH on the host.
     pub fn link_unnamed(file: &DataFile, to: &Self, new: Name<'_>) -> SysResult<()> {
-        linkat(file, "", to.fd(), new.bytes(), AtFlags::EMPTY_PATH).map_err(errno)
+        meter::host(|| linkat(file, "", to.fd(), new.bytes(), AtFlags::EMPTY_PATH)).map_err(errno)
     }
 
     /// Removes a name that is no directory.
     pub fn unlink(&self, name: Name<'_>) -> SysResult<()> {
-        unlinkat(self.fd(), name.bytes(), AtFlags::empty()).map_err(errno)
+        meter::host(|| unlinkat(self.fd(), name.bytes(), AtFlags::empty())).map_err(errno)
     }
 
     /// Removes an empty directory.
     pub fn remove_dir(&self, name: Name<'_>) -> SysResult<()> {
-        unlinkat(self.fd(), name.bytes(), AtFlags::REMOVEDIR).map_err(errno)
+        meter::host(|| unlinkat(self.fd(), name.bytes(), AtFlags::REMOVEDIR)).map_err(errno)
     }
 
     /// Moves a name.
@@ -310,7 +320,7 @@ impl Node {
             Rename::NoReplace => RenameFlags::NOREPLACE,
             Rename::Exchange => RenameFlags::EXCHANGE,
         };
-        renameat_with(self.fd(), old.bytes(), to.fd(), new.bytes(), flags).map_err(errno)
+        meter::host(|| renameat_with(self.fd(), old.bytes(), to.fd(), new.bytes(), flags)).map_err(errno)
     }
 
     /// Sets permission bits.
@@ -321,13 +331,13 @@ impl Node {
     /// Sets owner and group; `None` leaves one alone.
     pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> SysResult<()> {
         let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-        chownat(self.fd(), "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)
+        meter::host(|| chownat(self.fd(), "", uid, gid, AtFlags::EMPTY_PATH)).map_err(errno)
     }
 
     /// Sets timestamps; `None` leaves one alone.
     pub fn set_times(&self, atime: Option<Timespec>, mtime: Option<Timespec>) -> SysResult<()> {
         let times = Timestamps { last_access: host_time(atime), last_modification: host_time(mtime) };
-        utimensat(self.fd(), "", &times, AtFlags::EMPTY_PATH).map_err(errno)
+        meter::host(|| utimensat(self.fd(), "", &times, AtFlags::EMPTY_PATH)).map_err(errno)
     }
 }
 
@@ -352,7 +362,7 @@ fn settled(fd: BorrowedFd<'_>, new: NewFile, stat: impl Fn() -> SysResult<HostSt
 fn settle(fd: BorrowedFd<'_>, new: NewFile) {
     let owner = (Some(Uid::from_raw(new.uid)), Some(Gid::from_raw(new.gid)));
     // An unprivileged supervisor keeps its own id on what it makes.
-    let _kept = chownat(fd, "", owner.0, owner.1, AtFlags::EMPTY_PATH);
+    let _kept = meter::host(|| chownat(fd, "", owner.0, owner.1, AtFlags::EMPTY_PATH));
     let _kept = host_sys::file_mode::set_mode(fd, new.mode);
 }
 

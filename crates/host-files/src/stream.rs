@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use abi_linux::fs::Events;
 use abi_linux::{Errno, SysResult};
+use host_sys::meter;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{read, write};
@@ -43,8 +44,9 @@ impl Stream {
     /// Takes a duplicate of a standard descriptor. Pipes and terminals are opened anew, which fails for a
     /// pipe whose end belongs to another user; then reads and writes ask poll(2) first.
     pub fn new(fd: OwnedFd) -> SysResult<Self> {
-        let stat = rustix::fs::statx(&fd, "", rustix::fs::AtFlags::EMPTY_PATH, crate::stat::WANTED)
-            .map_err(errno)?;
+        let stat =
+            meter::host(|| rustix::fs::statx(&fd, "", rustix::fs::AtFlags::EMPTY_PATH, crate::stat::WANTED))
+                .map_err(errno)?;
         let stat = HostStat::from_statx(&stat);
         let kind = match stat.kind {
             HostKind::Regular | HostKind::Directory | HostKind::BlockDevice | HostKind::Symlink => {
@@ -60,7 +62,7 @@ impl Stream {
         }
         let access = rustix::fs::fcntl_getfl(&fd).map_err(errno)? & OFlags::RWMODE;
         let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        match open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty()) {
+        match meter::host(|| open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())) {
             Ok(own) => Ok(Self { fd: own, kind, nonblocking: true }),
             Err(_) => Ok(Self { fd, kind, nonblocking: false }),
         }
@@ -74,8 +76,10 @@ impl Stream {
 
     /// Its attributes on the host.
     pub fn stat(&self) -> SysResult<HostStat> {
-        let stat = rustix::fs::statx(&self.fd, "", rustix::fs::AtFlags::EMPTY_PATH, crate::stat::WANTED)
-            .map_err(errno)?;
+        let stat = meter::host(|| {
+            rustix::fs::statx(&self.fd, "", rustix::fs::AtFlags::EMPTY_PATH, crate::stat::WANTED)
+        })
+        .map_err(errno)?;
         Ok(HostStat::from_statx(&stat))
     }
 
@@ -93,10 +97,12 @@ impl Stream {
     /// Reads at the host's own position; EAGAIN when that would wait.
     pub fn read(&self, buf: &mut [u8]) -> SysResult<usize> {
         if self.kind == StreamKind::Socket {
-            return recv(&self.fd, buf, RecvFlags::DONTWAIT).map(|(len, _)| len).map_err(errno);
+            return meter::host(|| recv(&self.fd, buf, RecvFlags::DONTWAIT))
+                .map(|(len, _)| len)
+                .map_err(errno);
         }
         self.check_ready(Events::IN)?;
-        read(&self.fd, buf).map_err(errno)
+        meter::host(|| read(&self.fd, buf)).map_err(errno)
     }
 
     /// Writes at the host's own position; EAGAIN when that would wait. EPIPE raises no signal here as long
@@ -108,7 +114,7 @@ impl Stream {
         self.check_ready(Events::OUT)?;
         // A blocking pipe that is ready takes PIPE_BUF bytes without waiting (pipe(7)), and no more.
         let limit = if self.kind == StreamKind::Pipe && !self.nonblocking { 4096 } else { buf.len() };
-        write(&self.fd, &buf[..buf.len().min(limit)]).map_err(errno)
+        meter::host(|| write(&self.fd, &buf[..buf.len().min(limit)])).map_err(errno)
     }
 
     fn check_ready(&self, wanted: Events) -> SysResult<()> {
@@ -124,12 +130,12 @@ impl Stream {
         } else {
             rustix::fs::SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::EINVAL)?)
         };
-        rustix::fs::seek(&self.fd, from).map_err(errno)
+        meter::host(|| rustix::fs::seek(&self.fd, from)).map_err(errno)
     }
 
     /// The host's position.
     pub fn position(&self) -> SysResult<u64> {
-        rustix::fs::tell(&self.fd).map_err(errno)
+        meter::host(|| rustix::fs::tell(&self.fd)).map_err(errno)
     }
 
     /// How much a pipe holds (F_GETPIPE_SZ); EBADF for anything else.
@@ -143,7 +149,7 @@ impl Stream {
 
     /// Cuts a regular file (O_TRUNC of a reopened standard descriptor).
     pub fn truncate(&self, size: u64) -> SysResult<()> {
-        rustix::fs::ftruncate(&self.fd, size).map_err(errno)
+        meter::host(|| rustix::fs::ftruncate(&self.fd, size)).map_err(errno)
     }
 
     /// What it is ready for, now.
@@ -152,7 +158,7 @@ impl Stream {
         let mut fds =
             [PollFd::new(&self.fd, PollFlags::IN | PollFlags::OUT | PollFlags::PRI | PollFlags::RDHUP)];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        match poll(&mut fds, Some(&now)) {
+        match meter::host(|| poll(&mut fds, Some(&now))) {
             Ok(_) => Events::from_bits_truncate(u32::from(fds[0].revents().bits())),
             Err(_) => Events::ERR,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use abi_linux::fs::Events;
 use abi_linux::{Errno, SysResult};
+use host_sys::meter;
 use host_sys::socket::{self, Count, Name};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::Shutdown;
@@ -64,44 +65,45 @@ impl Socket {
     }
 
     pub fn bind(&self, address: &Address) -> SysResult<()> {
-        socket::bind(self.as_fd(), address.as_bytes())
+        meter::host(|| socket::bind(self.as_fd(), address.as_bytes()))
     }
 
     pub fn connect(&self, address: &Address) -> SysResult<()> {
-        socket::connect(self.as_fd(), address.as_bytes())
+        meter::host(|| socket::connect(self.as_fd(), address.as_bytes()))
     }
 
     pub fn listen(&self, backlog: u32) -> SysResult<()> {
-        rustix::net::listen(self.as_fd(), i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(errno)
+        meter::host(|| rustix::net::listen(self.as_fd(), i32::try_from(backlog).unwrap_or(i32::MAX)))
+            .map_err(errno)
     }
 
     pub fn accept(&self) -> SysResult<Peer> {
-        let (fd, name) = socket::accept(self.as_fd())?;
+        let (fd, name) = meter::host(|| socket::accept(self.as_fd()))?;
         let Self { domain, protocol, number, .. } = *self;
         Ok((Self { fd: Arc::new(fd), domain, protocol, number }, name))
     }
 
     pub fn shutdown(&self, how: Shutdown) -> SysResult<()> {
-        rustix::net::shutdown(self.as_fd(), how).map_err(errno)
+        meter::host(|| rustix::net::shutdown(self.as_fd(), how)).map_err(errno)
     }
 
     pub fn name(&self) -> SysResult<Name> {
-        socket::name(self.as_fd())
+        meter::host(|| socket::name(self.as_fd()))
     }
 
     pub fn peer_name(&self) -> SysResult<Name> {
-        socket::peer_name(self.as_fd())
+        meter::host(|| socket::peer_name(self.as_fd()))
     }
 
     /// Sends; `control` is what [`control::append`] has built.
     pub fn send(&self, bytes: &[u8], to: Option<&Address>, control: &[u8], flags: u32) -> SysResult<usize> {
         let flags = (flags & SEND_FLAGS).cast_signed();
-        socket::send(self.as_fd(), bytes, to.map_or(&[], Address::as_bytes), control, flags)
+        meter::host(|| socket::send(self.as_fd(), bytes, to.map_or(&[], Address::as_bytes), control, flags))
     }
 
     /// Receives of a stream without control messages.
     pub fn receive(&self, buffer: &mut [u8], flags: u32) -> SysResult<usize> {
-        socket::receive(self.as_fd(), buffer, (flags & RECEIVE_FLAGS).cast_signed())
+        meter::host(|| socket::receive(self.as_fd(), buffer, (flags & RECEIVE_FLAGS).cast_signed()))
     }
 
     /// Receives a message with its sender's address and what else came with it.
@@ -109,7 +111,7 @@ impl Socket {
         let mut room = [0u8; control::ROOM];
         let room = if with_control { room.as_mut_slice() } else { &mut [] };
         let flags = (flags & RECEIVE_FLAGS).cast_signed();
-        let message = socket::receive_message(self.as_fd(), buffer, room, flags)?;
+        let message = meter::host(|| socket::receive_message(self.as_fd(), buffer, room, flags))?;
         let control = control::each(room.get(..message.control_len).unwrap_or_default());
         Ok(Incoming {
             len: message.len,
@@ -124,7 +126,7 @@ impl Socket {
     pub fn poll(&self) -> Events {
         let all = PollFlags::from_bits_retain(ALL.bits() as u16);
         let mut polled = [PollFd::new(&*self.fd, all)];
-        match poll(&mut polled, Some(&Timespec::default())) {
+        match meter::host(|| poll(&mut polled, Some(&Timespec::default()))) {
             Ok(_) => Events::from_bits_truncate(u32::from(polled[0].revents().bits())) & ALL,
             Err(_) => Events::empty(),
         }
@@ -133,19 +135,19 @@ impl Socket {
     /// setsockopt(2) of an option in the table.
     pub fn set_option(&self, row: &Row, value: &[u8]) -> SysResult<()> {
         let value = row.checked(value)?;
-        socket::set_option(self.as_fd(), row.level, row.name, value)
+        meter::host(|| socket::set_option(self.as_fd(), row.level, row.name, value))
     }
 
     /// SO_LINGER without a time, which makes close(2) reset; or none at all.
     pub fn reset_on_close(&self, is_on: bool) -> SysResult<()> {
         let value = [i32::from(is_on).to_ne_bytes(), [0; 4]].concat();
-        socket::set_option(self.as_fd(), options::SOCKET, 13, &value)
+        meter::host(|| socket::set_option(self.as_fd(), options::SOCKET, 13, &value))
     }
 
     /// SO_RCVLOWAT.
     pub fn set_low_water(&self, least: usize) -> SysResult<()> {
         let least = i32::try_from(least).unwrap_or(i32::MAX);
-        socket::set_option(self.as_fd(), options::SOCKET, 18, &least.to_ne_bytes())
+        meter::host(|| socket::set_option(self.as_fd(), options::SOCKET, 18, &least.to_ne_bytes()))
     }
 
     /// getsockopt(2) of an option in the table, into at most `wanted` bytes.
@@ -154,7 +156,7 @@ impl Socket {
             return Err(Errno::ENOPROTOOPT);
         }
         let mut value = vec![0; wanted.min(row.most)];
-        let len = socket::option(self.as_fd(), row.level, row.name, &mut value)?;
+        let len = meter::host(|| socket::option(self.as_fd(), row.level, row.name, &mut value))?;
         value.truncate(len);
         Ok(value)
     }
@@ -163,13 +165,13 @@ impl Socket {
     #[must_use]
     pub fn take_error(&self) -> Option<Errno> {
         let mut value = [0; 4];
-        socket::option(self.as_fd(), options::SOCKET, 4, &mut value).ok()?;
+        meter::host(|| socket::option(self.as_fd(), options::SOCKET, 4, &mut value)).ok()?;
         Some(i32::from_ne_bytes(value)).filter(|&raw| raw != 0).map(Errno::from_raw)
     }
 
     /// FIONREAD and its relatives.
     pub fn count(&self, what: Count) -> SysResult<i32> {
-        socket::count(self.as_fd(), what)
+        meter::host(|| socket::count(self.as_fd(), what))
     }
 
     /// Whether it is one of AF_INET.

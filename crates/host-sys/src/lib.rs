@@ -11,6 +11,7 @@ pub mod file_mode;
 pub mod image;
 pub mod memfd;
 pub mod memory;
+pub mod meter;
 pub mod namespace;
 pub mod pidfd;
 pub mod ptrace;

@@ -7,6 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 
@@ -54,6 +55,7 @@ impl Shared {
 
     /// Ends the process whose call made a handler panic.
     fn panicked(&self, cx: &Cx, payload: &(dyn std::any::Any + Send)) {
+        self.kernel.counts.panics.fetch_add(1, Ordering::Relaxed);
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("panic");
         tracing::error!(nr = cx.call.nr, args = ?cx.call.args, pid = cx.process.pid, "BUG: handler panicked: {text}");

@@ -1,6 +1,8 @@
 //! Calls that the host performs once their registers have been checked: native rows under `--strict`,
 //! native calls that did not pass the filter, and `checked` gates of the table.
 
+use std::sync::atomic::Ordering;
+
 use abi_linux::{Errno, SysResult};
 use platform_api::Restart;
 use syscall_table::Mode;
@@ -11,7 +13,11 @@ use crate::cx::{Cx, Outcome};
 /// Lets the host perform the call if its row admits these registers.
 pub(crate) fn checked(cx: &Cx) -> SysResult<Outcome> {
     let row = syscall_table::by_nr(cx.call.nr).ok_or(Errno::ENOSYS)?;
-    match judge(row, &cx.call.args) {
+    let verdict = judge(row, &cx.call.args);
+    if !matches!(verdict, Verdict::Admit) {
+        cx.kernel().counts.gate_refusals.fetch_add(1, Ordering::Relaxed);
+    }
+    match verdict {
         Verdict::Admit => Ok(Outcome::Continue),
         Verdict::BadPointer => Err(Errno::EFAULT),
         Verdict::BadAddress => Err(Errno::ENOMEM),

@@ -156,6 +156,13 @@ impl Observers {
         }
     }
 
+    /// As [`Self::add`], unless it is there already.
+    pub fn keep(&self, observer: &Arc<dyn Observer>, platform: &dyn Platform) {
+        if !self.list.read().iter().any(|known| Arc::ptr_eq(known, observer)) {
+            self.add(Arc::clone(observer), platform);
+        }
+    }
+
     /// Tells it nothing more.
     pub fn remove(&self, observer: &Arc<dyn Observer>, platform: &dyn Platform) {
         let mut list = self.list.write();

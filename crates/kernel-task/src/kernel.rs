@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use abi_linux::{Errno, SysResult};
@@ -85,6 +85,15 @@ pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC";
 /// All threads, by host id.
 type TaskMap = FxHashMap<HostTid, Arc<Task>>;
 
+/// What the container's owner wants to know of: counted whether somebody looks or not.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Calls of the native kind whose registers were refused.
+    pub gate_refusals: AtomicU64,
+    /// Handlers that panicked: bugs of ours.
+    pub panics: AtomicU64,
+}
+
 /// One container's kernel.
 pub struct Kernel {
     pub platform: Arc<dyn Platform>,
@@ -130,6 +139,7 @@ pub struct Kernel {
     pub boot_id: OnceLock<String>,
     /// Types of filesystems that guests may mount.
     pub filesystems: OnceLock<FileSystemTypes>,
+    pub counts: Counts,
     /// Monotonic time of the container's start.
     pub boot_ns: u64,
 }
@@ -173,6 +183,7 @@ impl Kernel {
             cgroup_files: RwLock::default(),
             boot_id: OnceLock::new(),
             filesystems: OnceLock::new(),
+            counts: Counts::default(),
             boot_ns,
         })
     }

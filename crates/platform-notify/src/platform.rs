@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
+use host_sys::meter;
 use host_sys::seccomp::{self, Answer, At};
 use host_sys::signal;
 use host_sys::{pidfd, schedule};
 use platform_api::{
-    CallId, Clock, CpuTimeOf, HostFile, HostTid, Identity, Performed, Platform, ProcFile, Range,
-    ReadyListener, Reply, Restart, SignalInfo, SignalState, SignalTarget, Step, Syscall, WatchId,
+    CallId, Clock, CpuTimeOf, HostFile, HostTid, Identity, Metering, Performed, Platform, ProcFile, Range,
+    ReadyListener, Reply, Restart, SignalInfo, SignalState, SignalTarget, Spent, Step, Syscall, WatchId,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -227,15 +228,19 @@ impl Drop for NotifyPlatform {
 
 impl Platform for NotifyPlatform {
     fn read_memory(&self, tid: HostTid, ranges: &[Range], local: &mut [u8]) -> SysResult<usize> {
-        let count = memory::read(tid, ranges, local)?;
-        // After the copy: what was read is the thread's if the thread is still there.
-        self.check_alive(tid)?;
-        Ok(count)
+        meter::copy(|| {
+            let count = memory::read(tid, ranges, local)?;
+            // After the copy: what was read is the thread's if the thread is still there.
+            self.check_alive(tid)?;
+            Ok(count)
+        })
     }
 
     fn write_memory(&self, tid: HostTid, ranges: &[Range], local: &[u8]) -> SysResult<usize> {
-        self.check_alive(tid)?;
-        memory::write(tid, ranges, local)
+        meter::copy(|| {
+            self.check_alive(tid)?;
+            memory::write(tid, ranges, local)
+        })
     }
 
     fn reply(&self, id: CallId, reply: Reply) {
@@ -258,7 +263,7 @@ impl Platform for NotifyPlatform {
     }
 
     fn install_fd(&self, id: CallId, number: i32, fd: BorrowedFd<'_>) -> SysResult<()> {
-        self.lines.with(id.0, |line| install(line, id, number, fd))
+        meter::host(|| self.lines.with(id.0, |line| install(line, id, number, fd)))
     }
 
     /// The loader is lent for one exec: guests hold no descriptor of it otherwise, so no number is reserved.
@@ -278,19 +283,19 @@ impl Platform for NotifyPlatform {
     }
 
     fn identify(&self, tid: HostTid) -> SysResult<Identity> {
-        self.proc.identify(tid)
+        meter::host(|| self.proc.identify(tid))
     }
 
     fn children(&self, tgid: HostTid, tid: HostTid) -> SysResult<Vec<HostTid>> {
-        self.proc.children(tgid, tid)
+        meter::host(|| self.proc.children(tgid, tid))
     }
 
     fn threads(&self, tgid: HostTid) -> SysResult<Vec<HostTid>> {
-        self.proc.threads(tgid)
+        meter::host(|| self.proc.threads(tgid))
     }
 
     fn signal_state(&self, tid: HostTid) -> SysResult<SignalState> {
-        self.proc.signal_state(tid)
+        meter::host(|| self.proc.signal_state(tid))
     }
 
     /// kill(2) or tgkill(2): from an outer pid namespace they give si_code SI_USER or SI_TKILL, and si_pid 0, as
@@ -298,10 +303,13 @@ impl Platform for NotifyPlatform {
     /// only, which would claim a timer or a queue that the guest never made).
     fn send_signal(&self, target: SignalTarget, number: Signal) -> SysResult<()> {
         match target {
-            SignalTarget::Process(tgid) => pidfd::send_signal(self.process(tgid)?.as_fd(), number.raw()),
+            SignalTarget::Process(tgid) => {
+                let process = self.process(tgid)?;
+                meter::host(|| pidfd::send_signal(process.as_fd(), number.raw()))
+            }
             SignalTarget::Thread { tgid, tid } => {
                 self.check_lives(tgid)?;
-                signal::kill_thread(tgid, tid, number.raw())
+                meter::host(|| signal::kill_thread(tgid, tid, number.raw()))
             }
         }
     }
@@ -358,11 +366,11 @@ impl Platform for NotifyPlatform {
     }
 
     fn read_proc(&self, tid: HostTid, file: ProcFile, limit: usize, out: &mut Vec<u8>) -> SysResult<()> {
-        self.proc.read_file(tid, file, limit, out)
+        meter::host(|| self.proc.read_file(tid, file, limit, out))
     }
 
     fn read_host(&self, file: HostFile, limit: usize, out: &mut Vec<u8>) -> SysResult<()> {
-        self.proc.read_host(file, limit, out)
+        meter::host(|| self.proc.read_host(file, limit, out))
     }
 
     fn set_limit(&self, tgid: HostTid, resource: u32, soft: u64, hard: u64) -> SysResult<()> {
@@ -399,6 +407,18 @@ impl Platform for NotifyPlatform {
                 number.and_then(|number| number.parse().ok()).ok_or(Errno::EIO)
             }
         }
+    }
+
+    fn meter(&self, metering: Metering) {
+        match metering {
+            Metering::On => meter::begin(),
+            Metering::Off => meter::end(),
+        }
+    }
+
+    fn spent(&self) -> Spent {
+        let meter::Spent { calls, call_ns, copies, copy_ns } = meter::spent();
+        Spent { host_calls: calls, host_ns: call_ns, copies, copy_ns }
     }
 
     fn random(&self, buf: &mut [u8]) -> SysResult<()> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::commands::events::EventsArgs;
 use crate::commands::install::InstallArgs;
+use crate::commands::profile::ProfileArgs;
 use crate::commands::spec::SpecArgs;
 use crate::commands::trace::TraceArgs;
 use crate::commands::update::UpdateArgs;
@@ -91,6 +92,12 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Print the system calls of a running container, or of a program from its beginning
     Trace(TraceArgs),
+    /// Print where the time of a container's system calls goes
+    Profile(ProfileArgs),
+    /// Print a container's metrics in Prometheus's text format
+    Metrics(IdArgs),
+    /// Serve metrics of all sandboxes to Prometheus
+    MetricsServer(SiblingArgs),
     /// Write a config.json to begin with
     Spec(SpecArgs),
     /// Print what this runtime supports

@@ -12,7 +12,7 @@ use runtime_oci::LinuxResources;
 
 use crate::frame;
 use crate::message::{Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State};
-use crate::observe::{TraceBatch, TraceFilter};
+use crate::observe::{Depth, Stats, TraceBatch, TraceFilter};
 
 /// The socket's name in a sandbox's directory.
 const SOCKET: &str = "control.sock";
@@ -171,6 +171,15 @@ impl Client {
     /// Forgets a process or a container.
     pub fn delete(&self, id: &str, exec_id: Option<&str>) -> Result<(), CallError> {
         self.done(&Request::Delete { id: id.to_owned(), exec_id: exec_id.map(str::to_owned) })
+    }
+
+    /// Has a container's calls counted for `lease` from now on, and tells what was counted so far.
+    pub fn stats(&self, id: &str, depth: Depth, lease: Duration) -> Result<Stats, CallError> {
+        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        match self.call(&Request::Stats { id: id.to_owned(), depth, lease_ms }, &[])?.0 {
+            Reply::Stats(stats) => Ok(*stats),
+            _ => Err(CallError::Unexpected),
+        }
     }
 
     /// What ends the conversation from another thread.

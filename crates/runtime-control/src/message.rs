@@ -8,7 +8,7 @@ use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, LinuxResources, ProcessSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::observe::{TraceBatch, TraceFilter};
+use crate::observe::{Depth, Stats, TraceBatch, TraceFilter};
 
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub enum Request {
     /// Tells of a container's calls: [`Reply::Traced`] again and again, until the container has ended or the connection is
     /// closed. Its last request.
     Trace { id: String, filter: TraceFilter },
+    /// Counts a container's calls for so long from now on (none: counts no more), and tells what was counted so far.
+    /// [`Reply::Stats`].
+    Stats { id: String, depth: Depth, lease_ms: u64 },
     /// Ends all containers, and the supervisor. [`Reply::Done`], before it is gone.
     Shutdown,
 }
@@ -115,6 +118,7 @@ pub enum Reply {
     Exited(Exit),
     Containers(Vec<Container>),
     Traced(TraceBatch),
+    Stats(Box<Stats>),
     Refused(Refusal),
 }
 

@@ -61,3 +61,129 @@ pub struct TraceBatch {
     /// The container has ended: nothing follows.
     pub ended: bool,
 }
+
+/// How much is counted of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Depth {
+    /// How many, how they ended, how long they took.
+    Counts,
+    /// Also where their time went, and on which paths.
+    Parts,
+}
+
+/// Upper ends of the buckets of durations: 1 µs times powers of two, up to 8 s; one more bucket has the rest.
+pub const BUCKETS: usize = 24;
+
+/// The bucket of a duration.
+#[must_use]
+pub fn bucket_of(ns: u64) -> usize {
+    let micros = ns.div_ceil(1000);
+    let power = micros.max(1).next_power_of_two().trailing_zeros();
+    usize::try_from(power).unwrap_or(BUCKETS).min(BUCKETS)
+}
+
+/// The upper end of a bucket; `None` for the last.
+#[must_use]
+pub fn upper_end_ns(bucket: usize) -> Option<u64> {
+    (bucket < BUCKETS).then(|| 1000 << bucket)
+}
+
+/// What was counted of a container since somebody first asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// When that was, in nanoseconds since 1970.
+    pub since_ns: u64,
+    pub calls: Vec<CallStats>,
+    /// Paths that calls named, by the time that these took; only with [`Depth::Parts`].
+    pub paths: Vec<PathStats>,
+    pub now: Now,
+}
+
+/// What a container holds at this moment, and what is always counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Now {
+    /// Calls that wait.
+    pub parked: u64,
+    pub processes: u64,
+    pub threads: u64,
+    /// Open descriptors; of those that share a table once.
+    pub descriptors: u64,
+    /// Calls of the native kind that were refused for their registers.
+    pub gate_refusals: u64,
+    /// Handlers that panicked.
+    pub panics: u64,
+    /// Who looks at its calls.
+    pub observers: u64,
+}
+
+/// The calls of one number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallStats {
+    pub nr: i32,
+    /// That returned a value.
+    pub succeeded: u64,
+    /// That the host performed, whose result was not seen.
+    pub by_host: u64,
+    pub interrupted: u64,
+    /// That failed, by errno: its number and name, and how many.
+    pub failed: Vec<(i32, String, u64)>,
+    /// By duration, waiting included: see [`upper_end_ns`].
+    pub buckets: Vec<u64>,
+    pub total_ns: u64,
+    pub parts: Parts,
+}
+
+impl CallStats {
+    /// All of them.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let failed: u64 = self.failed.iter().map(|(_, _, count)| count).sum();
+        self.succeeded + self.by_host + self.interrupted + failed
+    }
+}
+
+/// Where the time went; 0 without [`Depth::Parts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parts {
+    /// Until the thread was found and the handler ran.
+    pub entry_ns: u64,
+    /// In the handler, with what follows.
+    pub run_ns: u64,
+    pub host_calls: u64,
+    pub host_ns: u64,
+    /// Copies from and to guest memory.
+    pub copies: u64,
+    pub copy_ns: u64,
+    /// Giving the answer, which wakes the guest.
+    pub answer_ns: u64,
+}
+
+/// Calls that named one path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathStats {
+    /// Empty: all for which there was no room.
+    pub path: String,
+    pub count: u64,
+    pub total_ns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUCKETS, bucket_of, upper_end_ns};
+
+    #[test]
+    fn durations_lie_below_the_end_of_their_bucket_and_above_the_one_before() {
+        for ns in [0, 1, 999, 1000, 1001, 2000, 2001, 5_000_000, 8_388_608_000, u64::MAX / 2] {
+            let bucket = bucket_of(ns);
+            assert!(upper_end_ns(bucket).is_none_or(|end| ns <= end), "{ns}");
+            assert!(bucket == 0 || upper_end_ns(bucket - 1).is_some_and(|end| ns > end), "{ns}");
+        }
+        assert_eq!(bucket_of(u64::MAX), BUCKETS);
+    }
+}

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
@@ -24,7 +25,7 @@ use kernel_task::{Kernel, Process};
 use platform_api::{HostTid, Platform};
 use platform_notify::maker::Maker;
 use platform_notify::{Ending, GuestIds, Instruction, Joined, NotifyPlatform, SpawnSpec};
-use runtime_control::observe::TraceFilter;
+use runtime_control::observe::{Depth, Stats, TraceFilter};
 use runtime_control::{State, WindowSize};
 use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, ProcessSpec};
@@ -38,6 +39,7 @@ use crate::launch::{self, Place, Sandbox};
 use crate::life::Life;
 use crate::network;
 use crate::observe::LiveTrace;
+use crate::observe::stats::{self, Counter};
 use crate::observe::strace::{self, TraceTo};
 use crate::owner::Owner;
 use crate::pod::Shared;
@@ -76,6 +78,8 @@ pub(crate) struct Container {
     pub(crate) engine: Engine,
     /// Who looks at its calls.
     pub(crate) observers: Arc<Observers>,
+    /// Of its calls, and of their parts.
+    counters: Mutex<(Option<Arc<Counter>>, Option<Arc<Counter>>)>,
     pub(crate) sandbox: Sandbox,
     /// The host's master of the first process's terminal, until somebody takes it.
     master: Mutex<Option<OwnedFd>>,
@@ -121,6 +125,7 @@ impl Container {
                 kernel: Arc::clone(&host.kernel),
                 engine: host.engine.clone(),
                 observers: Arc::clone(&host.observers),
+                counters: Mutex::default(),
                 init: Life::new(pid, console),
                 master: Mutex::new(master),
                 joined: Mutex::default(),
@@ -170,6 +175,7 @@ impl Container {
             kernel,
             engine,
             observers,
+            counters: Mutex::default(),
             sandbox,
             published: Mutex::new(Some(published)),
             publisher: Mutex::default(),
@@ -384,6 +390,24 @@ impl Container {
     /// Begins to look at its calls.
     pub(crate) fn trace(&self, filter: &TraceFilter) -> Result<LiveTrace, Error> {
         LiveTrace::begin(&self.observers, &self.kernel, filter)
+    }
+
+    /// Counts its calls for `lease` from now on, and tells what was counted so far.
+    pub(crate) fn stats(&self, depth: Depth, lease: Duration) -> Stats {
+        let mut counters = self.counters.lock();
+        let slot = match depth {
+            Depth::Counts => &mut counters.0,
+            Depth::Parts => &mut counters.1,
+        };
+        let counter = Arc::clone(slot.get_or_insert_with(|| Counter::new(depth, &self.kernel)));
+        if lease.is_zero() {
+            counter.finish(&self.observers, &self.kernel);
+            *slot = None;
+        } else {
+            counter.renew(lease, &self.observers, &self.kernel);
+        }
+        drop(counters);
+        Stats { now: stats::now(&self.kernel, &self.observers), ..counter.stats() }
     }
 
     /// Its processes by their host ids.

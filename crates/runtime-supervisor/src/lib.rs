@@ -38,8 +38,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use abi_linux::Errno;
+use runtime_control::observe::{Depth, Stats};
 use runtime_oci::cgroup::Cgroup;
 use runtime_oci::hooks::HookKind;
 use runtime_oci::{ContainerSpec, Entry, Record, Status};
@@ -70,6 +72,8 @@ pub struct Options<'a> {
     pub trace: Option<TraceTo>,
     /// Tell of each call.
     pub live: Option<Trace>,
+    /// Count where calls' time goes, and tell it at the end.
+    pub profile: Option<Box<dyn FnOnce(Stats) + 'a>>,
     /// Where its host processes go.
     pub cgroup: Option<Cgroup>,
     /// Open in its first process from 3 on.
@@ -109,6 +113,9 @@ pub struct Control<'a> {
     pub created: OnCreated<'a>,
 }
 
+/// Longer than a container lives.
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// Exit status when Palisade itself could not do what was asked (as timeout(1), env(1) and runc do).
 const FAILED: u8 = 125;
 
@@ -126,7 +133,7 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
         (true, true) => OwnTerminal::Where,
         (true, false) => OwnTerminal::All,
     };
-    let Options { trace, live, cgroup, descriptors, control } = options;
+    let Options { trace, live, profile, cgroup, descriptors, control } = options;
     let maker = control.as_ref().map(|control| Arc::clone(&control.maker));
     if maker.is_none() {
         confinement::scope();
@@ -141,6 +148,9 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
     let relay = relay.map(|pty| terminal::Relay::start(pty, Arc::clone(events))).transpose()?;
     let jobs = jobs::Jobs::start(signals, kernel, spec, relay.clone(), Arc::clone(events))?;
     container.set_owner(Some(jobs));
+    if profile.is_some() {
+        let _ = container.stats(Depth::Parts, FOREVER);
+    }
     let tracing = live.map(|live| observe::start(live, &container)).transpose()?;
     let (supervisor, keeper) = control.map(|control| control.take(&container)).transpose()?.unzip();
     let (tell, begun) = channel();
@@ -164,6 +174,9 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
     let status = begun.recv().unwrap_or(Ok(())).and(status);
     if let Some(relay) = relay {
         relay.finish();
+    }
+    if let Some(tell) = profile {
+        tell(container.stats(Depth::Parts, Duration::ZERO));
     }
     if let Some(tracing) = tracing {
         let _ = tracing.join();

@@ -31,6 +31,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How long a container may take to die of SIGKILL.
 const DEATH: Duration = Duration::from_secs(10);
 
+/// How long calls are counted at most when nobody asks again.
+const MOST_LEASE: Duration = Duration::from_secs(24 * 3600);
+
 /// A container and its record.
 pub(crate) struct Held {
     pub(crate) container: Arc<Container>,
@@ -151,6 +154,11 @@ impl Supervisor {
             }
             Request::Delete { id, exec_id: None } => self.delete(&id).map(done),
             Request::Trace { id, filter } => Ok(Answer::Trace(self.find(&id)?.container.trace(&filter)?)),
+            Request::Stats { id, depth, lease_ms } => {
+                let lease = Duration::from_millis(lease_ms).min(MOST_LEASE);
+                let stats = self.find(&id)?.container.stats(depth, lease);
+                Ok(Answer::Now(Reply::Stats(Box::new(stats)), None))
+            }
             Request::List => Ok(Answer::Now(Reply::Containers(self.list()), None)),
             Request::Shutdown => {
                 self.shutdown();

@@ -34,6 +34,7 @@ const RANKS: &[(&str, u32)] = &[
     ("runtime-oci", 80),
     ("runtime-control", 82),
     ("runtime-supervisor", 85),
+    ("runtime-watch", 86),
     // It starts the `palisade` beside it, and the kernel crates in its own process.
     ("runtime-fuzz", 88),
     ("runtime-cli", 90),

@@ -27,6 +27,7 @@ const NEEDS: &[Need] = &[
     Need { package: "docker.io", program: "dockerd" },
     Need { package: "strace", program: "strace" },
     Need { package: "iproute2", program: "ip" },
+    Need { package: "prometheus", program: "prometheus" },
 ];
 
 /// Packages without a program in PATH, and files that show that they are there.
@@ -36,7 +37,10 @@ const FILES: &[(&str, &str)] =
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     install(&missing())?;
     let cargo = repo::cargo();
-    repo::run(&cargo, &["build", "--release", "-p", "runtime-cli", "-p", "runtime-shim"])?;
+    repo::run(
+        &cargo,
+        &["build", "--release", "-p", "runtime-cli", "-p", "runtime-watch", "-p", "runtime-shim"],
+    )?;
     // One run tells everything that fails.
     let units =
         repo::run(&cargo, &["test", "--quiet", "--no-fail-fast", "--workspace", "--exclude", "integration"]);

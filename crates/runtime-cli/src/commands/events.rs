@@ -25,7 +25,7 @@ pub(crate) struct EventsArgs {
     id: String,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("", 1000)];
     let number = |suffix: &str| text.strip_suffix(suffix)?.parse::<u64>().ok();
     let found = units.iter().find_map(|(unit, ms)| number(unit)?.checked_mul(*ms));

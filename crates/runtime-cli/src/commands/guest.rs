@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use runtime_control::observe::Stats;
 use runtime_oci::{ContainerSpec, MountKind, MountSpec, NetworkSpec, ProcessSpec, User};
 use runtime_supervisor::{ExitStatus, Options, Trace, TraceTo};
 
@@ -31,8 +32,15 @@ pub(super) fn parse_do(rest: &[OsString]) -> Result<DoArgs> {
     }
 }
 
-/// `palisade do`; with somebody who looks at its calls.
-pub(crate) fn run_program(args: &DoArgs, live: Option<Trace>) -> Result<u8> {
+/// Who looks at the calls of a `do`.
+#[derive(Default)]
+pub(crate) struct Looked<'a> {
+    pub(crate) live: Option<Trace>,
+    pub(crate) profile: Option<Box<dyn FnOnce(Stats) + 'a>>,
+}
+
+/// `palisade do`.
+pub(crate) fn run_program(args: &DoArgs, looked: Looked<'_>) -> Result<u8> {
     let rootfs = existing_dir(&args.rootfs, "--rootfs")?;
     if !args.hostname.is_ascii() || args.hostname.len() > MAX_HOSTNAME {
         bail!("--hostname: at most {MAX_HOSTNAME} ASCII characters");
@@ -67,12 +75,15 @@ pub(crate) fn run_program(args: &DoArgs, live: Option<Trace>) -> Result<u8> {
         network,
         ..ContainerSpec::default()
     };
-    finish(&spec, &args.tracing, live)
+    finish(&spec, &args.tracing, looked)
 }
 
-fn finish(spec: &ContainerSpec, tracing: &TracingArgs, live: Option<Trace>) -> Result<u8> {
+fn finish(spec: &ContainerSpec, tracing: &TracingArgs, looked: Looked<'_>) -> Result<u8> {
     let trace = tracing.strace.as_deref().map(trace_target).transpose()?;
-    let status = runtime_supervisor::run(spec, Options { trace, live, ..Options::default() })?;
+    let status = runtime_supervisor::run(
+        spec,
+        Options { trace, live: looked.live, profile: looked.profile, ..Options::default() },
+    )?;
     Ok(shell_status(status))
 }
 

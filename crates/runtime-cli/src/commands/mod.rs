@@ -11,7 +11,9 @@ mod guest;
 pub(crate) mod install;
 mod kill;
 mod making;
+mod metrics;
 mod pause;
+pub(crate) mod profile;
 mod ps;
 mod run;
 mod signal_thread;
@@ -47,6 +49,9 @@ pub(crate) fn status_of_failure(command: &Command) -> u8 {
         | Command::Bench(_)
         | Command::Fuzz(_)
         | Command::Trace(_)
+        | Command::Profile(_)
+        | Command::Metrics(_)
+        | Command::MetricsServer(_)
         | Command::Supervise(_) => FAILED,
         Command::Exec(_) | Command::Await(_) => 255,
         _ => 1,
@@ -56,7 +61,7 @@ pub(crate) fn status_of_failure(command: &Command) -> u8 {
 /// Runs a subcommand; `Ok` is the exit status.
 pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
     match command {
-        Command::Do(args) => guest::run_program(&args, None),
+        Command::Do(args) => guest::run_program(&args, guest::Looked::default()),
         Command::Run(args) => run::run(&args, global),
         Command::Create(args) => create::create(&args, global),
         Command::Start(args) => start::start(&args, global),
@@ -70,6 +75,9 @@ pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
         Command::Resume(args) => pause::resume(&args, global),
         Command::Update(args) => update::update(&args, global),
         Command::Events(args) => events::events(&args, global),
+        Command::Profile(args) => profile::profile(&args, global),
+        Command::Metrics(args) => metrics::metrics(&args, global),
+        Command::MetricsServer(args) => sibling::become_sibling("metrics-server", &args),
         Command::Trace(args) => trace::trace(&args, global),
         Command::Spec(args) => spec::spec(&args, global),
         Command::Features => features::features(),

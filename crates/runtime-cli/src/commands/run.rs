@@ -74,7 +74,7 @@ fn supervise(
         created: Box::new(created),
     };
     let cgroup = record.cgroup.clone();
-    let options = Options { trace, live: None, cgroup, descriptors, control: Some(control) };
+    let options = Options { trace, live: None, profile: None, cgroup, descriptors, control: Some(control) };
     Ok(guest::shell_status(runtime_supervisor::run(&record.spec, options)?))
 }
 

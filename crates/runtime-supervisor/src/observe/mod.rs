@@ -3,12 +3,16 @@
 //! | module | tells |
 //! |---|---|
 //! | [`strace`] | `--strace`: a line for each call, written before the call is answered: none is lost |
+//! | [`stats`] | counts for metrics and profiles, with a lease |
 //! | [`tap`] | a live trace: calls in rings of bounded size, which a thread of their own takes to a client; what finds no room is counted |
 
+pub(crate) mod stats;
 pub(crate) mod strace;
 pub(crate) mod tap;
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use kernel_syscalls::{Observer, Observers};
@@ -30,6 +34,19 @@ pub struct Trace {
     pub filter: TraceFilter,
     /// Takes what was seen, on a thread of its own; an error ends the trace.
     pub sink: Box<dyn FnMut(TraceBatch) -> std::io::Result<()> + Send>,
+}
+
+/// A number of this thread, by which it finds what is its own: taken as rest by how many there are, it is rarely another
+/// thread's as well.
+fn own_slot() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    if OWN.get() == usize::MAX {
+        OWN.set(NEXT.fetch_add(1, Ordering::Relaxed));
+    }
+    OWN.get()
 }
 
 /// An observer, until this is dropped.

@@ -6,10 +6,9 @@
 //!
 //! Lock order: the locks of rings are leaves.
 
-use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kernel_base::sync::Mutex;
@@ -19,6 +18,7 @@ use runtime_control::observe::{self, TraceBatch, TraceFilter, TracedCall};
 use runtime_control::{Reply, frame};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::own_slot;
 use crate::error::Error;
 
 /// Rings of a trace. A thread always uses the same one; two workers take calls, and some threads finish those that
@@ -94,18 +94,6 @@ pub(crate) struct Tap {
     over: AtomicBool,
     /// What monotonic time is to be added to.
     epoch_ns: u64,
-}
-
-/// This thread's ring.
-fn own_ring() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    if OWN.get() == usize::MAX {
-        OWN.set(NEXT.fetch_add(1, Ordering::Relaxed) % RINGS);
-    }
-    OWN.get()
 }
 
 impl Tap {
@@ -203,7 +191,7 @@ impl Observer for Tap {
         if !self.wants(observed) {
             return;
         }
-        let Some(ring) = self.rings.get(own_ring()) else { return };
+        let Some(ring) = self.rings.get(own_slot() % RINGS) else { return };
         let seq = self.next.fetch_add(1, Ordering::Relaxed);
         if !ring.lock().has_room() {
             self.dropped.fetch_add(1, Ordering::Relaxed);

@@ -66,8 +66,9 @@ pub(crate) fn trace(args: &TraceArgs, global: &Global) -> Result<u8> {
         let printer = Arc::new(Mutex::new(Printer::new(args.format, output(args, Box::new(io::stderr()))?)));
         let writing = Arc::clone(&printer);
         let sink = Box::new(move |batch: TraceBatch| locked(&writing, |printer| printer.batch(&batch)));
-        let live = runtime_supervisor::Trace { filter, sink };
-        let status = guest::run_program(&program, Some(live))?;
+        let live = Some(runtime_supervisor::Trace { filter, sink });
+        let looked = guest::Looked { live, ..guest::Looked::default() };
+        let status = guest::run_program(&program, looked)?;
         locked(&printer, Printer::finish).context("cannot write the trace")?;
         return Ok(status);
     }

@@ -39,7 +39,7 @@ use crate::launch::{self, Place, Sandbox};
 use crate::life::Life;
 use crate::network;
 use crate::observe::LiveTrace;
-use crate::observe::stats::{self, Counter};
+use crate::observe::stats::Counters;
 use crate::observe::strace::{self, TraceTo};
 use crate::owner::Owner;
 use crate::pod::Shared;
@@ -79,7 +79,7 @@ pub(crate) struct Container {
     /// Who looks at its calls.
     pub(crate) observers: Arc<Observers>,
     /// Of its calls, and of their parts.
-    counters: Mutex<(Option<Arc<Counter>>, Option<Arc<Counter>>)>,
+    counters: Counters,
     pub(crate) sandbox: Sandbox,
     /// The host's master of the first process's terminal, until somebody takes it.
     master: Mutex<Option<OwnedFd>>,
@@ -125,7 +125,7 @@ impl Container {
                 kernel: Arc::clone(&host.kernel),
                 engine: host.engine.clone(),
                 observers: Arc::clone(&host.observers),
-                counters: Mutex::default(),
+                counters: Counters::default(),
                 init: Life::new(pid, console),
                 master: Mutex::new(master),
                 joined: Mutex::default(),
@@ -175,7 +175,7 @@ impl Container {
             kernel,
             engine,
             observers,
-            counters: Mutex::default(),
+            counters: Counters::default(),
             sandbox,
             published: Mutex::new(Some(published)),
             publisher: Mutex::default(),
@@ -394,20 +394,7 @@ impl Container {
 
     /// Counts its calls for `lease` from now on, and tells what was counted so far.
     pub(crate) fn stats(&self, depth: Depth, lease: Duration) -> Stats {
-        let mut counters = self.counters.lock();
-        let slot = match depth {
-            Depth::Counts => &mut counters.0,
-            Depth::Parts => &mut counters.1,
-        };
-        let counter = Arc::clone(slot.get_or_insert_with(|| Counter::new(depth, &self.kernel)));
-        if lease.is_zero() {
-            counter.finish(&self.observers, &self.kernel);
-            *slot = None;
-        } else {
-            counter.renew(lease, &self.observers, &self.kernel);
-        }
-        drop(counters);
-        Stats { now: stats::now(&self.kernel, &self.observers), ..counter.stats() }
+        self.counters.ask(depth, lease, &self.observers, &self.kernel)
     }
 
     /// Its processes by their host ids.

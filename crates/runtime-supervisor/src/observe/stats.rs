@@ -58,13 +58,13 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    pub(crate) fn new(depth: Depth, kernel: &Kernel) -> Arc<Self> {
+    fn new(depth: Depth, kernel: &Kernel) -> Arc<Self> {
         let since_ns = kernel.platform.now_ns(Clock::Realtime);
         Arc::new(Self { depth, since_ns, until_ns: AtomicU64::new(0), tables: Default::default() })
     }
 
     /// Goes on for `lease` from now on.
-    pub(crate) fn renew(self: &Arc<Self>, lease: Duration, observers: &Observers, kernel: &Kernel) {
+    fn renew(self: &Arc<Self>, lease: Duration, observers: &Observers, kernel: &Kernel) {
         let lease = u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
         let until = kernel.platform.now_ns(Clock::Monotonic).saturating_add(lease);
         self.until_ns.fetch_max(until, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl Counter {
     }
 
     /// Counts no more.
-    pub(crate) fn finish(self: &Arc<Self>, observers: &Observers, kernel: &Kernel) {
+    fn finish(self: &Arc<Self>, observers: &Observers, kernel: &Kernel) {
         let observer: Arc<dyn Observer> = Arc::<Self>::clone(self);
         observers.remove(&observer, &*kernel.platform);
     }
@@ -86,7 +86,7 @@ impl Counter {
     }
 
     /// What has been counted.
-    pub(crate) fn stats(&self) -> Stats {
+    fn stats(&self) -> Stats {
         let (mut rows, mut paths) =
             (BTreeMap::<i32, CallStats>::new(), FxHashMap::<Vec<u8>, PathStats>::default());
         for table in &self.tables {
@@ -202,8 +202,40 @@ impl Observer for Counter {
     }
 }
 
+/// The counters of a container: of calls, and of their parts.
+#[derive(Default)]
+pub(crate) struct Counters {
+    counts: Mutex<Option<Arc<Counter>>>,
+    parts: Mutex<Option<Arc<Counter>>>,
+}
+
+impl Counters {
+    /// Counts for `lease` from now on, without one no longer, and tells what was counted so far.
+    pub(crate) fn ask(
+        &self,
+        depth: Depth,
+        lease: Duration,
+        observers: &Observers,
+        kernel: &Arc<Kernel>,
+    ) -> Stats {
+        let mut slot = match depth {
+            Depth::Counts => self.counts.lock(),
+            Depth::Parts => self.parts.lock(),
+        };
+        let counter = Arc::clone(slot.get_or_insert_with(|| Counter::new(depth, kernel)));
+        if lease.is_zero() {
+            counter.finish(observers, kernel);
+            *slot = None;
+        } else {
+            counter.renew(lease, observers, kernel);
+        }
+        drop(slot);
+        Stats { now: now(kernel, observers), ..counter.stats() }
+    }
+}
+
 /// What a container holds at this moment.
-pub(crate) fn now(kernel: &Arc<Kernel>, observers: &Observers) -> Now {
+fn now(kernel: &Arc<Kernel>, observers: &Observers) -> Now {
     let processes = kernel.processes();
     let mut tables = FxHashSet::default();
     let mut descriptors = 0;

@@ -1,81 +1,71 @@
-//! Compares Palisade with the host and with other runtimes, in one run, on one machine.
+//! `palisade-bench`, which `palisade bench` becomes: compares what isolation costs under several runtimes.
 //!
-//! `palisade-bench micro [--json FILE] [--rounds N]` measures single operations with the program `probe`;
-//! `palisade-bench life` measures starts and idle memory (`micro` does so as well); `palisade-bench macro` measures whole
-//! workloads, `palisade-bench net` servers and their clients,
-//! `palisade-bench pods` containers and pods behind containerd. It reports and judges nothing: a
-//! machine's figures mean something only beside each other, so the runtimes take turns (A B A B), and each
-//! ratio stands beside the goal that the project has set itself.
+//! A [`suite`] is data: cases, each on a root that [`roots`] makes, with the figures that it gives. [`plan`] has the
+//! [`runtimes`] take turns and [`measure`]s; [`stats`] says what the samples say; [`report`] writes it down. Figures of a
+//! machine mean something beside each other only, so nothing here knows what is fast.
 
-mod goals;
-mod host;
-mod macros;
-mod micro;
-mod net;
-mod pods;
+mod bench;
+mod cli;
+mod compare;
+mod failure;
+mod job;
+mod layers;
+mod lock;
+mod machine;
+mod measure;
+mod plan;
+mod progress;
+mod reaper;
+mod report;
+mod roots;
 mod runtimes;
-mod startup;
-mod table;
+mod stats;
+mod stop;
+mod suite;
 
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 
-use serde_json::json;
+use clap::Parser;
 
-/// The command line.
-struct Options {
-    json: Option<PathBuf>,
-    rounds: usize,
-}
+use cli::{Cli, Command};
 
-const USAGE: &str = "usage: palisade-bench micro|life|macro|net|pods [--rounds N] [--json FILE]";
+/// Something was measured, but not all that was asked for; or a figure became worse.
+const INCOMPLETE: u8 = 1;
+/// Nothing was done: bad arguments, or something is missing.
+const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let mode = arguments.next();
-    let mut options = Options { json: None, rounds: 3 };
-    while let Some(option) = arguments.next() {
-        match (option.as_str(), arguments.next()) {
-            ("--json", Some(file)) => options.json = Some(file.into()),
-            ("--rounds", Some(count)) if count.parse().is_ok_and(|count: usize| count > 0) => {
-                options.rounds = count.parse().unwrap_or(1);
-            }
-            _ => return usage(),
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Some(Command::Compare(args)) => {
+            compare::compare(args).map(|worse| if worse { INCOMPLETE } else { 0 })
         }
-    }
-    let run: fn(&Options) -> serde_json::Value = match mode.as_deref() {
-        Some("micro") => micro::run,
-        Some("life") => |options| startup::run(options.rounds).into(),
-        Some("pods") => |options| pods::run(options.rounds).into(),
-        Some("macro") => macros::run,
-        Some("net") => net::run,
-        _ => return usage(),
+        Some(Command::Render { report, out }) => compare::read(report).and_then(|report| {
+            report::files::prepare(out)?;
+            report::files::write(out, &report).map(|_| 0)
+        }),
+        Some(Command::Schema) => print(&report::model::schema()).map(|()| 0),
+        Some(Command::Native(args)) => runtimes::become_native(args).map(|never| match never {}),
+        None if cli.bench.list || reaper::is_below() => bench::bench(&cli.bench),
+        None => reaper::reap_above(),
     };
-    if let Some(status) = host::reenter_without_unified_cgroups() {
-        return status;
-    }
-    let host = host::describe();
-    println!(
-        "{}\n",
-        host.as_object()
-            .into_iter()
-            .flatten()
-            .map(|(k, v)| format!("{k}: {v}"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    );
-    let result = json!({ "host": host, "figures": run(&options) });
-    if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&result).unwrap_or_default();
-        if let Err(error) = std::fs::write(file, text) {
-            eprintln!("palisade-bench: {}: {error}", file.display());
-            return ExitCode::FAILURE;
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "palisade bench: {error:#}");
+            ExitCode::from(UNUSABLE)
         }
     }
-    ExitCode::SUCCESS
 }
 
-fn usage() -> ExitCode {
-    eprintln!("{USAGE}");
-    ExitCode::FAILURE
+/// Writes to standard output. A reader that stops early (head) is no error; a full disk is.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        _ => Ok(()),
+    }
 }

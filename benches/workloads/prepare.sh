@@ -83,3 +83,12 @@ for d in range(500):
         with open(f"{path}/file{f}", "w") as file:
             file.write(str(f))
 END
+
+# 5,000 files to be unpacked.
+mkdir /tmp/files
+for d in $(seq 1 50); do
+	mkdir "/tmp/files/$d"
+	for f in $(seq 1 100); do echo "$d $f" >"/tmp/files/$d/$f"; done
+done
+tar -C /tmp -cf /bench/files.tar files
+rm -r /tmp/files /bench/c

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::floor;
 use crate::sample::{Summary, measure, measure_samples};
+use crate::{more, sys};
 
 type Figure = fn() -> Summary;
 
@@ -19,10 +20,18 @@ pub(crate) const FIGURES: &[(&str, Figure)] = &[
     ("pread-1", || pread(1)),
     ("pread-4k", || pread(4096)),
     ("pread-64k", || pread(65536)),
+    ("pwrite-1", || more::pwrite(1)),
+    ("pwrite-4k", || more::pwrite(4096)),
+    ("pwrite-64k", || more::pwrite(65536)),
     ("stat", stat),
     ("open", || open_and_close(true)),
     ("close", || open_and_close(false)),
+    ("getdents", more::getdents),
     ("pipe-write-read", pipe_write_read),
+    ("epoll", more::epoll),
+    ("clock", more::clock),
+    ("signal", more::signal),
+    ("thread", more::thread),
     ("fork-exit-wait", fork_exit_wait),
     ("vfork-exec-true", vfork_exec),
     ("posix-spawn-true", spawn),
@@ -37,7 +46,7 @@ pub(crate) const FIGURES: &[(&str, Figure)] = &[
 
 fn getppid() {
     // SAFETY: the call takes no argument.
-    std::hint::black_box(unsafe { libc::getppid() });
+    std::hint::black_box(unsafe { sys::getppid() });
 }
 
 fn null_call() -> Summary {
@@ -45,10 +54,10 @@ fn null_call() -> Summary {
 }
 
 /// A cached file of 64 KiB, removed before the measurement starts.
-fn data_file() -> File {
+pub(crate) fn data_file() -> File {
     let path = std::env::temp_dir().join(format!("probe-{}", std::process::id()));
     std::fs::write(&path, vec![7; 65536]).expect("the temporary directory is writable");
-    let file = File::open(&path).expect("it was just written");
+    let file = File::options().read(true).write(true).open(&path).expect("it was just written");
     std::fs::remove_file(&path).expect("it is ours");
     file
 }
@@ -58,7 +67,7 @@ fn pread(size: usize) -> Summary {
     let fd = file.as_raw_fd();
     measure(8, || {
         // SAFETY: the buffer is writable for its length.
-        let count = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), size, 0) };
+        let count = unsafe { sys::pread(fd, buffer.as_mut_ptr().cast(), size, 0) };
         assert_eq!(count.unsigned_abs(), size);
     })
 }
@@ -67,10 +76,10 @@ const NAME: &CStr = c"/etc/passwd";
 
 fn stat() -> Summary {
     // SAFETY: stat is plain data.
-    let mut info: libc::stat = unsafe { std::mem::zeroed() };
+    let mut info: sys::stat = unsafe { std::mem::zeroed() };
     measure(8, || {
         // SAFETY: a C string and a writable structure.
-        assert_eq!(unsafe { libc::stat(NAME.as_ptr(), &mut info) }, 0);
+        assert_eq!(unsafe { sys::stat_path(NAME.as_ptr(), &mut info) }, 0);
     })
 }
 
@@ -78,10 +87,10 @@ fn open_and_close(wanted_is_open: bool) -> Summary {
     measure_samples(1, || {
         let start = Instant::now();
         // SAFETY: a C string.
-        let fd = unsafe { libc::open(NAME.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let fd = unsafe { sys::open(NAME.as_ptr(), sys::O_RDONLY | sys::O_CLOEXEC) };
         let opened = Instant::now();
         // SAFETY: the descriptor was just opened.
-        unsafe { libc::close(fd) };
+        unsafe { sys::close(fd) };
         let closed = Instant::now();
         assert!(fd >= 0);
         if wanted_is_open { opened - start } else { closed - opened }
@@ -91,20 +100,20 @@ fn open_and_close(wanted_is_open: bool) -> Summary {
 fn new_pipe() -> [i32; 2] {
     let mut ends = [0; 2];
     // SAFETY: the array takes two descriptors.
-    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    assert_eq!(unsafe { sys::pipe(ends.as_mut_ptr()) }, 0);
     ends
 }
 
 fn put(fd: i32) {
     // SAFETY: one byte is readable.
-    assert_eq!(unsafe { libc::write(fd, [1_u8].as_ptr().cast(), 1) }, 1);
+    assert_eq!(unsafe { sys::write(fd, [1_u8].as_ptr().cast(), 1) }, 1);
 }
 
 /// One byte, or false at the end.
 fn get(fd: i32) -> bool {
     let mut byte = [0_u8];
     // SAFETY: one byte is writable.
-    unsafe { libc::read(fd, byte.as_mut_ptr().cast(), 1) == 1 }
+    unsafe { sys::read(fd, byte.as_mut_ptr().cast(), 1) == 1 }
 }
 
 fn pipe_write_read() -> Summary {
@@ -118,12 +127,12 @@ fn pipe_write_read() -> Summary {
 /// Forks a child that runs `body` and ends with status 0.
 fn fork(body: impl FnOnce()) -> i32 {
     // SAFETY: the callers have one thread.
-    let child = unsafe { libc::fork() };
+    let child = unsafe { sys::fork() };
     assert!(child >= 0, "fork");
     if child == 0 {
         body();
         // SAFETY: _exit takes no pointer.
-        unsafe { libc::_exit(0) }
+        unsafe { sys::_exit(0) }
     }
     child
 }
@@ -131,7 +140,7 @@ fn fork(body: impl FnOnce()) -> i32 {
 fn wait(child: i32) {
     let mut status = 0;
     // SAFETY: `status` outlives the call.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(unsafe { sys::waitpid(child, &mut status, 0) }, child);
     assert_eq!(status, 0);
 }
 
@@ -141,8 +150,8 @@ fn fork_exit_wait() -> Summary {
 
 /// The arguments of a /bin/true without an environment, as execve takes them.
 struct TrueArguments {
-    argv: [*mut libc::c_char; 2],
-    envp: [*mut libc::c_char; 1],
+    argv: [*mut sys::c_char; 2],
+    envp: [*mut sys::c_char; 1],
 }
 
 impl TrueArguments {
@@ -154,11 +163,11 @@ impl TrueArguments {
 }
 
 /// What the child of a vfork does.
-extern "C" fn become_true(arguments: *mut libc::c_void) -> libc::c_int {
+extern "C" fn become_true(arguments: *mut sys::c_void) -> sys::c_int {
     // SAFETY: `vfork_exec` passes its arguments, and waits until this is over.
     let TrueArguments { argv, envp } = unsafe { &*arguments.cast::<TrueArguments>() };
     // SAFETY: C strings, and arrays that end with null.
-    unsafe { libc::execve(TrueArguments::PATH.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
+    unsafe { sys::execve(TrueArguments::PATH.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
     127
 }
 
@@ -169,9 +178,9 @@ fn vfork_exec() -> Summary {
     let top: *mut u8 = stack.as_mut_ptr_range().end;
     let pointer: *mut TrueArguments = &mut arguments;
     measure(1, || {
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let flags = sys::CLONE_VM | sys::CLONE_VFORK | sys::SIGCHLD;
         // SAFETY: the stack and the arguments outlive the child's use of this memory, since the parent waits for that.
-        let child = unsafe { libc::clone(become_true, top.cast(), flags, pointer.cast()) };
+        let child = unsafe { sys::clone(become_true, top.cast(), flags, pointer.cast()) };
         assert!(child > 0, "vfork");
         wait(child);
     })
@@ -184,7 +193,7 @@ fn spawn() -> Summary {
         let mut child = 0;
         // SAFETY: C strings, and arrays that end with null.
         let result = unsafe {
-            libc::posix_spawn(
+            sys::posix_spawn(
                 &mut child,
                 TrueArguments::PATH.as_ptr(),
                 std::ptr::null(),
@@ -203,23 +212,23 @@ const PAGE: usize = 4096;
 fn map(length: usize, prot: i32, sharing: i32) -> *mut u8 {
     // SAFETY: a new mapping at an address of the kernel's choice.
     let start =
-        unsafe { libc::mmap(std::ptr::null_mut(), length, prot, sharing | libc::MAP_ANONYMOUS, -1, 0) };
-    assert_ne!(start, libc::MAP_FAILED);
+        unsafe { sys::mmap(std::ptr::null_mut(), length, prot, sharing | sys::MAP_ANONYMOUS, -1, 0) };
+    assert_ne!(start, sys::MAP_FAILED);
     start.cast()
 }
 
 fn unmap(start: *mut u8, length: usize) {
     // SAFETY: the callers pass a mapping of their own that nothing refers to.
-    assert_eq!(unsafe { libc::munmap(start.cast(), length) }, 0);
+    assert_eq!(unsafe { sys::munmap(start.cast(), length) }, 0);
 }
 
 fn page_fault() -> Summary {
     const PAGES: u32 = 256;
     let length = PAGES as usize * PAGE;
     measure_samples(PAGES, || {
-        let start = map(length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);
+        let start = map(length, sys::PROT_READ | sys::PROT_WRITE, sys::MAP_PRIVATE);
         // SAFETY: the mapping is this function's own. Huge pages would make one fault of many.
-        unsafe { libc::madvise(start.cast(), length, libc::MADV_NOHUGEPAGE) };
+        unsafe { sys::madvise(start.cast(), length, sys::MADV_NOHUGEPAGE) };
         let begin = Instant::now();
         for page in 0..PAGES as usize {
             // SAFETY: inside the mapping.
@@ -232,20 +241,20 @@ fn page_fault() -> Summary {
 }
 
 fn map_and_unmap() -> Summary {
-    measure(8, || unmap(map(16 * PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE), 16 * PAGE))
+    measure(8, || unmap(map(16 * PAGE, sys::PROT_READ | sys::PROT_WRITE, sys::MAP_PRIVATE), 16 * PAGE))
 }
 
 fn futex(word: &AtomicU32, operation: i32, value: u32) {
     // SAFETY: the word outlives the call; no timeout.
     unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), operation | libc::FUTEX_PRIVATE_FLAG, value, 0_usize)
+        sys::syscall(sys::SYS_futex, word.as_ptr(), operation | sys::FUTEX_PRIVATE_FLAG, value, 0_usize)
     };
 }
 
 /// Sets the word and wakes whoever waits for it.
 fn pass(word: &AtomicU32, value: u32) {
     word.store(value, Ordering::SeqCst);
-    futex(word, libc::FUTEX_WAKE, 1);
+    futex(word, sys::FUTEX_WAKE, 1);
 }
 
 fn await_value(word: &AtomicU32, value: u32) -> bool {
@@ -253,7 +262,7 @@ fn await_value(word: &AtomicU32, value: u32) -> bool {
         match word.load(Ordering::SeqCst) {
             seen if seen == value => return true,
             STOP => return false,
-            seen => futex(word, libc::FUTEX_WAIT, seen),
+            seen => futex(word, sys::FUTEX_WAIT, seen),
         }
     }
 }
@@ -280,20 +289,20 @@ fn futex_ping_pong() -> Summary {
 }
 
 /// Skips the two bytes of the instruction that faulted.
-extern "C" fn skip(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn skip(_: i32, _: *mut sys::c_void, context: *mut sys::c_void) {
     // SAFETY: the kernel passes a valid ucontext to a SA_SIGINFO handler.
-    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-    context.uc_mcontext.gregs[libc::REG_RIP as usize] += 2;
+    let context = unsafe { &mut *context.cast::<sys::ucontext_t>() };
+    context.rip += 2;
 }
 
 fn handled_fault() -> Summary {
     // SAFETY: sigaction is plain data.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let mut action: sys::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = skip as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO;
+    action.sa_flags = sys::SA_SIGINFO;
     // SAFETY: the handler only changes the saved context.
-    assert_eq!(unsafe { libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut()) }, 0);
-    let page = map(PAGE, libc::PROT_NONE, libc::MAP_PRIVATE);
+    assert_eq!(unsafe { sys::set_action(sys::SIGSEGV, &action, std::ptr::null_mut()) }, 0);
+    let page = map(PAGE, sys::PROT_NONE, sys::MAP_PRIVATE);
     measure(4, || {
         // SAFETY: `mov al, [rdi]` is 8a 07, two bytes, which the handler skips.
         unsafe { std::arch::asm!("mov al, byte ptr [rdi]", in("rdi") page, out("al") _) };
@@ -304,7 +313,7 @@ fn pipe_ping_pong() -> Summary {
     let ([ping_reader, ping_writer], [pong_reader, pong_writer]) = (new_pipe(), new_pipe());
     let child = fork(|| {
         // SAFETY: the child's copy of the end that the parent writes to; end of file must reach the child.
-        unsafe { libc::close(ping_writer) };
+        unsafe { sys::close(ping_writer) };
         while get(ping_reader) {
             put(pong_writer);
         }
@@ -314,7 +323,7 @@ fn pipe_ping_pong() -> Summary {
         get(pong_reader);
     });
     // SAFETY: the descriptor is this function's own.
-    unsafe { libc::close(ping_writer) };
+    unsafe { sys::close(ping_writer) };
     wait(child);
     summary
 }
@@ -352,7 +361,7 @@ fn null_two_threads() -> Summary {
 }
 
 fn null_two_processes() -> Summary {
-    let shared = map(PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).cast::<AtomicU32>();
+    let shared = map(PAGE, sys::PROT_READ | sys::PROT_WRITE, sys::MAP_SHARED).cast::<AtomicU32>();
     // SAFETY: the page is zeroed, aligned and never unmapped.
     let total = unsafe { &*shared };
     let child = fork(|| {

@@ -12,11 +12,11 @@ use crate::runtimes::{Bundle, RootMode, Runtime};
 use crate::stop;
 use crate::suite::Case;
 
-/// The program is quiet by then, and so is what started it.
-const SETTLE: Duration = Duration::from_millis(1500);
+/// The program is quiet by then, and so is what started it: some runtimes let go of memory only after some seconds.
+const SETTLE: Duration = Duration::from_secs(6);
 /// Two measurements of settled memory are no further apart than this share.
 const STEADY: f64 = 0.01;
-const MOST_SETTLING: Duration = Duration::from_secs(15);
+const MOST_SETTLING: Duration = Duration::from_secs(20);
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// Sandboxes that are removed with this value.
@@ -50,7 +50,7 @@ impl<'a> Fleet<'a> {
         thread::sleep(SETTLE);
         let mut last = self.pss();
         while began.elapsed() < MOST_SETTLING && !stop::wanted() {
-            thread::sleep(SETTLE / 3);
+            thread::sleep(SETTLE / 6);
             let now = self.pss();
             if (now - last).abs() <= STEADY * last {
                 return now;

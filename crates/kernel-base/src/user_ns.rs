@@ -19,6 +19,8 @@ use crate::sync::Mutex;
 
 /// What an id without a mapping looks like (fs.overflowuid, fs.overflowgid).
 pub const OVERFLOW_ID: u32 = 65534;
+/// The owner of what belongs to nobody (INVALID_UID, INVALID_GID).
+pub const INVALID_ID: u32 = u32::MAX;
 /// How deep namespaces may be nested (create_user_ns).
 const MAX_LEVEL: u32 = 32;
 /// Most namespaces of one kind (user.max_*_namespaces).
@@ -199,6 +201,11 @@ impl UserNamespace {
         &INITIAL
     }
 
+    /// Has ids looked at before they are shown, as when another namespace exists: some may be [`INVALID_ID`].
+    pub fn expect_invalid_ids() {
+        IS_NESTED.store(true, Ordering::Relaxed);
+    }
+
     /// Whether any other may exist: where not, no id needs translation.
     #[must_use]
     pub fn is_any_nested() -> bool {
@@ -337,19 +344,22 @@ impl UserNamespace {
     /// How a user looks from here (from_kuid_munged).
     #[must_use]
     pub fn show_uid(&self, id: u32) -> u32 {
-        if self.is_initial() { id } else { self.from_uid(id).unwrap_or(OVERFLOW_ID) }
+        if self.is_initial() && id != INVALID_ID { id } else { self.from_uid(id).unwrap_or(OVERFLOW_ID) }
     }
 
     /// How a group looks from here (from_kgid_munged).
     #[must_use]
     pub fn show_gid(&self, id: u32) -> u32 {
-        if self.is_initial() { id } else { self.from_gid(id).unwrap_or(OVERFLOW_ID) }
+        if self.is_initial() && id != INVALID_ID { id } else { self.from_gid(id).unwrap_or(OVERFLOW_ID) }
     }
 
     /// Whether an inode of this owner belongs here (privileged_wrt_inode_uidgid).
     #[must_use]
     pub fn owns(&self, uid: u32, gid: u32) -> bool {
-        self.is_initial() || self.from_uid(uid).is_some() && self.from_gid(gid).is_some()
+        if self.is_initial() {
+            return uid != INVALID_ID && gid != INVALID_ID;
+        }
+        self.from_uid(uid).is_some() && self.from_gid(gid).is_some()
     }
 
     /// Whether setgroups(2) is possible at all (userns_may_setgroups).

@@ -4,6 +4,7 @@
 use abi_linux::fs::{S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_ISVTX};
 use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
+use kernel_base::user_ns::{INVALID_ID, UserNamespace};
 
 use crate::inode::{FileKind, Inode, Metadata};
 
@@ -19,6 +20,10 @@ bitflags::bitflags! {
 
 /// EACCES unless `creds` may do `want`.
 pub fn check(meta: &Metadata, creds: &Credentials, want: Access) -> SysResult<()> {
+    // What belongs to nobody is not written to, lest it be given away (fs/namei.c inode_permission, HAS_UNMAPPED_ID).
+    if want.contains(Access::WRITE) && [meta.uid, meta.gid].contains(&INVALID_ID) {
+        return Err(Errno::EACCES);
+    }
     let class = if creds.fsuid == meta.uid {
         meta.mode >> 6
     } else if creds.in_group(meta.gid) {
@@ -32,7 +37,7 @@ pub fn check(meta: &Metadata, creds: &Credentials, want: Access) -> SysResult<()
 /// As [`check`], but the inode is asked only where its owner and mode matter: not when a capability decides.
 pub fn check_inode(inode: &dyn Inode, creds: &Credentials, want: Access) -> SysResult<()> {
     let is_dir = inode.kind() == FileKind::Directory;
-    if creds.user_ns.is_initial() && overrides(is_dir, creds, want) {
+    if creds.user_ns.is_initial() && !UserNamespace::is_any_nested() && overrides(is_dir, creds, want) {
         return Ok(());
     }
     check(&inode.lasting_metadata()?, creds, want)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::mounts::convert_mount;
+use crate::mounts::{convert_mount, settle_ids};
 use crate::network::NetworkSpec;
 use crate::process_config::process_from_json;
 use crate::spec::ContainerSpec;
@@ -132,6 +132,7 @@ pub fn parse(bundle: &Path, config: &Value) -> Result<ContainerSpec, BundleError
     container.network = NetworkSpec::of_bundle(&container.annotations)?;
     hooks::check(&container.hooks)?;
     linux::convert(&spec.linux().clone().ok_or(BundleError::Missing("linux"))?, &mut container)?;
+    settle_ids(&mut container)?;
     container.process.set_home(&container.rootfs);
     Ok(container)
 }

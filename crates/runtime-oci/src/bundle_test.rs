@@ -151,7 +151,7 @@ fn values_out_of_range_are_named() {
         ("/hooks/poststop/0/path", json!("h"), "hooks.poststop[0]"),
         ("/hooks/createRuntime/0/timeout", json!(0), "hooks.createRuntime[0]"),
         ("/linux/namespaces/0/type", json!("x"), "linux.namespaces[0].type"),
-        ("/linux/namespaces/0/type", json!("user"), "linux.namespaces"),
+        ("/linux/namespaces/0/type", json!("time"), "linux.namespaces"),
         ("/linux/namespaces/0/type", json!("mount"), "linux.namespaces"),
         ("/linux/devices/0/major", json!(8), "linux.devices"),
         ("/linux/devices/0/path", json!("x"), "linux.devices"),

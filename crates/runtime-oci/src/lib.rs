@@ -30,7 +30,8 @@ pub use process::{ConsoleSize, ProcessSpec, Rlimit, Scheduling, User};
 pub use process_config::process_from_json;
 pub use record::{OCI_VERSION, ProcessId, Record, Status, rfc3339};
 pub use spec::{
-    ContainerSpec, DeviceSpec, IdMapping, MountKind, MountSpec, NamespaceSpec, Propagation, Recursion,
+    ContainerSpec, DeviceSpec, IdMapping, IdMappings, MountKind, MountSpec, NamespaceSpec, Propagation,
+    Recursion,
 };
 pub use state::{Entry, StateError, Store};
 pub use template::{Rootless, template};

@@ -189,7 +189,10 @@ fn sysctl(linux: &Linux) -> Result<BTreeMap<String, String>, BundleError> {
     Ok(all)
 }
 
-fn mappings(list: &Option<Vec<LinuxIdMapping>>, field: &'static str) -> Result<Vec<IdMapping>, BundleError> {
+pub(crate) fn mappings(
+    list: &Option<Vec<LinuxIdMapping>>,
+    field: &'static str,
+) -> Result<Vec<IdMapping>, BundleError> {
     let convert = |mapping: &LinuxIdMapping| {
         let (container_id, host_id, size) = (mapping.container_id(), mapping.host_id(), mapping.size());
         let ends = [container_id.checked_add(size), host_id.checked_add(size)];

@@ -6,8 +6,8 @@ use std::path::Path;
 use oci_spec::runtime::Mount;
 
 use crate::bundle::{BundleError, invalid};
-use crate::linux::propagation_of;
-use crate::spec::{MountKind, MountSpec, Propagation, Recursion};
+use crate::linux::{self, propagation_of};
+use crate::spec::{ContainerSpec, IdMappings, MountKind, MountSpec, Propagation, Recursion};
 
 /// Options that ask for what holds anyway, as times are kept in memory or by the host; and the kinds of a bind.
 const IMPLIED: &[&str] = &[
@@ -34,9 +34,9 @@ pub(crate) fn known_options() -> Vec<String> {
     let flags = FLAGS.iter().flat_map(|(word, ..)| [(*word).to_owned(), format!("r{word}")]);
     let spread = ["private", "shared", "slave", "unbindable"];
     let spread = spread.into_iter().flat_map(|word| [word.to_owned(), format!("r{word}")]);
-    let of_tmpfs = ["tmpcopyup"].map(str::to_owned);
+    let of_kinds = ["tmpcopyup", "idmap", "ridmap"].map(str::to_owned);
     let mut all: Vec<String> =
-        IMPLIED.iter().map(ToString::to_string).chain(flags).chain(spread).chain(of_tmpfs).collect();
+        IMPLIED.iter().map(ToString::to_string).chain(flags).chain(spread).chain(of_kinds).collect();
     all.sort();
     all.dedup();
     all
@@ -75,12 +75,8 @@ pub(crate) fn convert_mount(bundle: &Path, mount: &Mount) -> Result<MountSpec, B
             format!("{} is not an absolute path", destination.display()),
         ));
     }
-    if [mount.uid_mappings(), mount.gid_mappings()].into_iter().flatten().any(|list| !list.is_empty()) {
-        let problem =
-            format!("{}: a mount with mapped ids is not supported; leave it out", destination.display());
-        return Err(invalid("mounts.uidMappings", problem));
-    }
     let mut spec = MountSpec::new(kind(bundle, mount)?, bytes);
+    spec.ids = ids(mount, &spec.kind)?;
     let of_bind = |option: &&String| matches!(option.as_str(), "bind" | "rbind");
     if mount.options().iter().flatten().rfind(of_bind).is_some_and(|option| option == "bind") {
         spec.recursion = Recursion::One;
@@ -101,6 +97,8 @@ pub(crate) fn convert_mount(bundle: &Path, mount: &Mount) -> Result<MountSpec, B
             spec.propagation.push(propagation);
         } else if matches!(option.as_str(), "tmpcopyup" | "notmpcopyup") && spec.kind == MountKind::Tmpfs {
             spec.copies_up = option == "tmpcopyup";
+        } else if matches!(option.as_str(), "idmap" | "ridmap") && matches!(spec.kind, MountKind::Bind(_)) {
+            spec.ids.get_or_insert_default();
         } else if takes(&spec.kind, option) {
             spec.data.push(option.clone());
         } else if !IMPLIED.contains(&option.as_str()) {
@@ -110,6 +108,36 @@ pub(crate) fn convert_mount(bundle: &Path, mount: &Mount) -> Result<MountSpec, B
         }
     }
     Ok(spec)
+}
+
+/// Maps of ids that a bind has for itself.
+fn ids(mount: &Mount, kind: &MountKind) -> Result<Option<IdMappings>, BundleError> {
+    let maps = IdMappings {
+        users: linux::mappings(mount.uid_mappings(), "mounts.uidMappings")?,
+        groups: linux::mappings(mount.gid_mappings(), "mounts.gidMappings")?,
+    };
+    let problem = match (maps.users.is_empty(), maps.groups.is_empty(), kind) {
+        (true, true, _) => return Ok(None),
+        (false, false, MountKind::Bind(_)) => return Ok(Some(maps)),
+        (false, false, _) => "only a bind can have ids of its own; leave them out",
+        _ => "needs both uidMappings and gidMappings",
+    };
+    Err(invalid("mounts.uidMappings", format!("{}: {problem}", mount.destination().display())))
+}
+
+/// Gives binds that ask for mapped ids the container's maps where they name none.
+pub(crate) fn settle_ids(container: &mut ContainerSpec) -> Result<(), BundleError> {
+    let own = IdMappings { users: container.uid_mappings.clone(), groups: container.gid_mappings.clone() };
+    for mount in &mut container.mounts {
+        let Some(ids) = mount.ids.as_mut().filter(|ids| ids.users.is_empty()) else { continue };
+        if own.users.is_empty() {
+            let destination = String::from_utf8_lossy(&mount.destination).into_owned();
+            let problem = format!("{destination}: idmap needs uidMappings, of the mount or of the container");
+            return Err(invalid("mounts.options", problem));
+        }
+        ids.clone_from(&own);
+    }
+    Ok(())
 }
 
 fn kind(bundle: &Path, mount: &Mount) -> Result<MountKind, BundleError> {
@@ -167,7 +195,8 @@ mod tests {
         assert!(spec.readonly && spec.nosuid && !spec.nodev && !spec.noexec);
         assert_eq!(spec.data, ["size=1k"]);
         let all = super::known_options();
-        let all: Vec<&str> = all.iter().map(String::as_str).filter(|word| !word.ends_with("bind")).collect();
+        let of_binds = |word: &&str| word.ends_with("bind") || word.ends_with("idmap");
+        let all: Vec<&str> = all.iter().map(String::as_str).filter(|word| !of_binds(word)).collect();
         let spec = convert_mount(Path::new("/b"), &mount("tmpfs", &all)).unwrap();
         assert_eq!(spec.propagation.len(), 8);
         let spec = convert_mount(Path::new("/b"), &mount("tmpfs", &["ro", "noatime", "rw", "rstrictatime"]));
@@ -181,7 +210,7 @@ mod tests {
             ("tmpfs", "colour=red"),
             ("proc", "hidepid=2"),
             ("tmpfs", "sync"),
-            ("bind", "idmap"),
+            ("tmpfs", "idmap"),
             ("bind", "rshared"),
             ("tmpfs", "rcolour"),
         ] {

@@ -44,6 +44,9 @@ pub struct MountSpec {
     pub recursion: Recursion,
     /// Whether a tmpfs begins with what it covers (runc's `tmpcopyup`).
     pub copies_up: bool,
+    /// Whose the files of a bind are instead, from the host's ids to the container's on the host; empty lists stand for the
+    /// container's own maps.
+    pub ids: Option<IdMappings>,
     /// Changes of propagation, one after the other: of this mount, or of all below it, too.
     pub propagation: Vec<(Propagation, Recursion)>,
     /// Options of the filesystem itself, such as `size=64k`.
@@ -68,6 +71,7 @@ impl MountSpec {
             nosymfollow: false,
             recursion: Recursion::All,
             copies_up: false,
+            ids: None,
             propagation: Vec::new(),
             data: Vec::new(),
         }
@@ -89,6 +93,13 @@ pub struct IdMapping {
     pub container_id: u32,
     pub host_id: u32,
     pub size: u32,
+}
+
+/// Maps of users and groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMappings {
+    pub users: Vec<IdMapping>,
+    pub groups: Vec<IdMapping>,
 }
 
 impl std::fmt::Display for IdMapping {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use abi_linux::SysResult;
 use kernel_base::cred::{CapSet, Credentials};
 use kernel_base::user_ns::{Extent, IdMap, UserNamespace};
+use kernel_fs::hostfs::Owners;
 use kernel_task::limits::{Limit, Limits, Resource};
 use platform_api::{HostTid, Platform};
-use runtime_oci::{ContainerSpec, IdMapping};
+use runtime_oci::{ContainerSpec, IdMapping, IdMappings};
 
 use crate::error::Error;
 
@@ -18,11 +20,19 @@ pub(crate) fn user_namespace(spec: &ContainerSpec) -> Result<Arc<UserNamespace>,
     if spec.uid_mappings.is_empty() {
         return Ok(Arc::clone(UserNamespace::initial()));
     }
-    let extent = |one: &IdMapping| Extent { first: one.container_id, lower: one.host_id, count: one.size };
-    let map = |list: &[IdMapping]| IdMap::new(list.iter().map(extent).collect());
-    let made = map(&spec.uid_mappings)
-        .and_then(|users| UserNamespace::of_container(users, map(&spec.gid_mappings)?));
+    let made = id_map(&spec.uid_mappings)
+        .and_then(|users| UserNamespace::of_container(users, id_map(&spec.gid_mappings)?));
     made.map_err(Error::UserNamespace)
+}
+
+fn id_map(list: &[IdMapping]) -> SysResult<IdMap> {
+    let extent = |one: &IdMapping| Extent { first: one.container_id, lower: one.host_id, count: one.size };
+    IdMap::new(list.iter().map(extent).collect())
+}
+
+/// Whose the files of a mount are.
+pub(crate) fn owners(ids: &IdMappings) -> SysResult<Owners> {
+    Ok(Owners { users: id_map(&ids.users)?, groups: id_map(&ids.groups)? })
 }
 
 /// Whoever makes what the container finds: its root user, whom nothing is forbidden.

@@ -176,8 +176,7 @@ fn host_names(spec: &ContainerSpec) -> HostPrefixes {
 }
 
 impl Assembly<'_> {
-    fn host_dir(&self, node: Node, access: HostAccess, sharing: Sharing) -> SysResult<Arc<HostFs>> {
-        let options = HostFsOptions { sharing, access, ..HostFsOptions::default() };
+    fn host_dir(&self, node: Node, options: HostFsOptions) -> SysResult<Arc<HostFs>> {
         HostFs::new(node, options, Arc::clone(&self.devices))
     }
 
@@ -250,7 +249,8 @@ impl Assembly<'_> {
         let access = if overlay || spec.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
         // What was checked must still be there, and no link to elsewhere.
         let node = Node::open_resolved(&spec.rootfs).map_err(failed)?;
-        let lower = self.host_dir(node, access, Sharing::Exclusive).map_err(failed)?;
+        let options = HostFsOptions { access, ..HostFsOptions::default() };
+        let lower = self.host_dir(node, options).map_err(failed)?;
         if !overlay {
             return Ok(lower);
         }
@@ -288,7 +288,10 @@ impl Assembly<'_> {
                     Recursion::All => Node::open_root(source)?,
                     Recursion::One => Node::open_single(source)?,
                 };
-                self.host_dir(node, access, Sharing::Shared)?
+                let owners = mount.ids.as_ref().map(credentials::owners).transpose()?.map(Arc::new);
+                let options =
+                    HostFsOptions { sharing: Sharing::Shared, access, owners, ..HostFsOptions::default() };
+                self.host_dir(node, options)?
             }
             // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,

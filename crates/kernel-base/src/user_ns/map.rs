@@ -84,12 +84,14 @@ impl IdMap {
     }
 
     /// Outside for inside.
-    pub(super) fn down(&self, id: u32) -> Option<u32> {
+    #[must_use]
+    pub fn down(&self, id: u32) -> Option<u32> {
         self.0.iter().find_map(|extent| shifted(id, extent.first, extent.lower, extent.count))
     }
 
     /// Inside for outside.
-    pub(super) fn up(&self, id: u32) -> Option<u32> {
+    #[must_use]
+    pub fn up(&self, id: u32) -> Option<u32> {
         self.0.iter().find_map(|extent| shifted(id, extent.lower, extent.first, extent.count))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use abi_linux::fs::OpenFlags;
 use abi_linux::{Errno, SysResult};
-use host_files::{HostKind, HostStat, Name, NewFile, Node, Rename, Special};
+use host_files::{HostKind, HostStat, Name, Node, Rename, Special};
 use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, RwLock};
 use kernel_vfs::device::SpecialNode;
@@ -108,7 +108,7 @@ impl HostInode {
             special: SpecialNode::default(),
             target: OnceLock::new(),
             append: Mutex::new(()),
-            attributes: Mutex::new(Attributes::new(metadata_of(stat, dev))),
+            attributes: Mutex::new(Attributes::new(shared.metadata(stat, dev))),
         })
     }
 
@@ -174,7 +174,7 @@ impl HostInode {
             child.set_place(self, name);
         }
         if !self.shared.is_exclusive() {
-            *child.attributes.lock() = Attributes::new(metadata_of(stat, child.dev));
+            *child.attributes.lock() = Attributes::new(self.shared.metadata(stat, child.dev));
         }
         Ok(child)
     }
@@ -201,7 +201,7 @@ impl HostInode {
     fn make(&self, name: &[u8], node: &NewNode<'_>) -> SysResult<Arc<Self>> {
         self.check_writable()?;
         let directory = self.directory()?;
-        let (host_name, new) = (Name::new(name)?, NewFile { mode: node.mode, uid: node.uid, gid: node.gid });
+        let (host_name, new) = (Name::new(name)?, self.shared.new_file(node)?);
         match node.content {
             NewContent::Regular => {
                 let (file, stat) = directory.create(host_name, new)?;
@@ -238,7 +238,8 @@ impl HostInode {
         }
         let node = self.node()?;
         if owner {
-            node.set_owner(change.uid, change.gid)?;
+            let (uid, gid) = self.shared.host_ids(change.uid, change.gid)?;
+            node.set_owner(uid, gid)?;
         }
         // After the owner: the host drops set-id bits when that changes.
         if let Some(mode) = change.mode {
@@ -316,7 +317,7 @@ impl Inode for HostInode {
         if (stat.dev, stat.ino) != self.key {
             return Err(Errno::ESTALE);
         }
-        let metadata = metadata_of(&stat, self.dev);
+        let metadata = self.shared.metadata(&stat, self.dev);
         let mut attributes = self.attributes.lock();
         if attributes.changes == changes {
             (attributes.known, attributes.is_touched) = (Some(metadata), false);
@@ -359,7 +360,7 @@ impl Inode for HostInode {
 
     fn create_unnamed(&self, node: &NewNode<'_>) -> SysResult<Arc<dyn Inode>> {
         self.check_writable()?;
-        let new = NewFile { mode: node.mode, uid: node.uid, gid: node.gid };
+        let new = self.shared.new_file(node)?;
         let file = self.directory()?.create_unnamed(new)?;
         let stat = file.stat()?;
         let inode = self.shared.intern(&stat, || Self::new(&self.shared, &stat, None));

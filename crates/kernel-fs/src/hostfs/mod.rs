@@ -13,6 +13,7 @@
 mod file;
 mod handles;
 pub mod inode;
+mod owners;
 pub mod stream;
 #[cfg(test)]
 mod tests;
@@ -21,15 +22,17 @@ use std::sync::{Arc, Weak};
 
 use abi_linux::SysResult;
 use abi_linux::fs::StatFs;
-use host_files::{HostStat, Node};
+use host_files::{HostStat, NewFile, Node};
 use kernel_base::sync::Mutex;
+use kernel_base::user_ns::UserNamespace;
 use kernel_vfs::anon::next_dev;
 use kernel_vfs::device::DeviceRegistry;
-use kernel_vfs::inode::{Inode, SuperBlock};
+use kernel_vfs::inode::{Inode, Metadata, NewNode, SuperBlock};
 use rustc_hash::FxHashMap;
 
 use self::handles::HandleCache;
-use self::inode::HostInode;
+use self::inode::{HostInode, metadata_of};
+pub use self::owners::Owners;
 
 /// Whether others change the directory while we use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +51,19 @@ pub enum HostAccess {
 }
 
 /// How a host directory is shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HostFsOptions {
     pub sharing: Sharing,
     pub access: HostAccess,
+    /// Whose the files are, where that is not who the host says.
+    pub owners: Option<Arc<Owners>>,
     /// Most files whose descriptors are kept open without being used.
     pub max_handles: usize,
 }
 
 impl Default for HostFsOptions {
     fn default() -> Self {
-        Self { sharing: Sharing::Exclusive, access: HostAccess::ReadOnly, max_handles: 256 }
+        Self { sharing: Sharing::Exclusive, access: HostAccess::ReadOnly, owners: None, max_handles: 256 }
     }
 }
 
@@ -80,6 +85,29 @@ pub(crate) struct Shared {
 impl Shared {
     fn is_exclusive(&self) -> bool {
         self.options.sharing == Sharing::Exclusive
+    }
+
+    /// What the guest sees of a host file, on our device `dev`.
+    fn metadata(&self, stat: &HostStat, dev: u64) -> Metadata {
+        let metadata = metadata_of(stat, dev);
+        match &self.options.owners {
+            None => metadata,
+            Some(owners) => owners.shown(metadata),
+        }
+    }
+
+    /// The host's ids for an owner of a file, of which either may be given.
+    fn host_ids(&self, uid: Option<u32>, gid: Option<u32>) -> SysResult<(Option<u32>, Option<u32>)> {
+        match &self.options.owners {
+            None => Ok((uid, gid)),
+            Some(owners) => owners.on_host(uid, gid),
+        }
+    }
+
+    /// What a new file is on the host.
+    fn new_file(&self, node: &NewNode<'_>) -> SysResult<NewFile> {
+        let (uid, gid) = self.host_ids(Some(node.uid), Some(node.gid))?;
+        Ok(NewFile { mode: node.mode, uid: uid.unwrap_or(node.uid), gid: gid.unwrap_or(node.gid) })
     }
 
     /// The device number that the guest sees for a host's.
@@ -124,7 +152,10 @@ pub struct HostFs {
 impl HostFs {
     /// Shows the directory (or, for a volume, the file) that `root` is a handle on.
     pub fn new(root: Node, options: HostFsOptions, devices: Arc<DeviceRegistry>) -> SysResult<Arc<Self>> {
-        let stat = root.stat()?;
+        let (stat, max_handles) = (root.stat()?, options.max_handles);
+        if options.owners.is_some() {
+            UserNamespace::expect_invalid_ids();
+        }
         let shared = Arc::new(Shared {
             options,
             root: Arc::new(root),
@@ -132,7 +163,7 @@ impl HostFs {
             devices,
             devs: Mutex::default(),
             inodes: Mutex::default(),
-            handles: HandleCache::new(options.max_handles),
+            handles: HandleCache::new(max_handles),
         });
         let dev = shared.guest_dev(stat.dev);
         let root = shared.intern(&stat, || HostInode::new(&shared, &stat, None));

@@ -21,7 +21,7 @@ fn rig(dir: &std::path::Path, options: HostFsOptions) -> Rig {
 }
 
 fn writable(sharing: Sharing) -> HostFsOptions {
-    HostFsOptions { sharing, access: HostAccess::ReadWrite, max_handles: 4 }
+    HostFsOptions { sharing, access: HostAccess::ReadWrite, owners: None, max_handles: 4 }
 }
 
 #[test]

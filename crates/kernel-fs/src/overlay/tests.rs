@@ -17,7 +17,7 @@ use crate::io_test::FakeCaller;
 use crate::tmpfs::TmpfsOptions;
 
 fn hostfs(dir: &TempDir, access: HostAccess) -> Arc<dyn SuperBlock> {
-    let options = HostFsOptions { sharing: Sharing::Exclusive, access, max_handles: 8 };
+    let options = HostFsOptions { sharing: Sharing::Exclusive, access, owners: None, max_handles: 8 };
     let root = Node::open_root(dir.path()).unwrap();
     HostFs::new(root, options, Arc::new(DeviceRegistry::new())).unwrap()
 }

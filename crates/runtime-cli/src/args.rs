@@ -386,6 +386,9 @@ pub(crate) struct SurfaceArgs {
     /// Which CVEs of Linux and of container engines get how far, by what their triggers need
     #[arg(long)]
     pub(crate) cves: bool,
+    /// The figures of SECURITY.md
+    #[arg(long, hide = true)]
+    pub(crate) summary: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

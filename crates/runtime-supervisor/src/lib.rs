@@ -63,7 +63,7 @@ pub use observe::strace::TraceTo;
 pub use platform_notify::doctor::{Check, doctor};
 pub use platform_notify::maker::{Errands, Maker};
 pub use server::supervise;
-pub use surface::{CveTable, Surface, cve_table, surface};
+pub use surface::{CveTable, Surface, cve_table, summary, surface};
 
 /// How a container is run.
 #[derive(Default)]

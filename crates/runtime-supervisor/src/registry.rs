@@ -20,7 +20,7 @@ use kernel_fs::proc::ProcFs;
 use kernel_fs::proc::hooks::{ContainerHooks, HostPrefixes, ProcOptions};
 use kernel_fs::sys::SysFs;
 use kernel_fs::sys::cgroup::CgroupFs;
-use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
+use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions, budget};
 use kernel_fs::tty::{SessionSignals, Terminals};
 use kernel_task::Kernel;
 use kernel_task::namespaces::IpcNamespace;
@@ -150,6 +150,11 @@ pub(crate) fn build(
     // Once: a container that joins another's processes sees that one's limits, and its types of filesystems.
     if kernel.filesystems.get().is_none() {
         *kernel.cgroup_files.write() = runtime_oci::cgroup::files_shown(&spec.resources);
+        // As Linux gives a tmpfs half of the machine; where there is a limit, files in memory count against it.
+        let machine = kernel.machine_state().total_bytes;
+        if machine > 0 {
+            budget::allow(kernel.memory_limit().unwrap_or(machine / 2));
+        }
     }
     let _ = kernel.filesystems.set(filesystems::types(parts));
     let builder = Builder { kernel, init, pid: 0, user_ns: place.user_ns };

@@ -2,11 +2,12 @@
 //!
 //! [`Tmpfs`] is the instance, [`inode::TmpInode`] a node, [`data::Data`] the bytes of a regular file: pages
 //! in the supervisor until the file is first mapped, and a memfd from then on, so that mappings and
-//! read(2) see the same bytes. Size and number of nodes are bounded.
+//! read(2) see the same bytes. Size and number of nodes are bounded, and the size of all instances together ([`budget`]).
 //!
 //! Lock order: `Directory` of a parent → `TmpInode.attributes`; `Data` → `TmpInode.attributes`. No two
 //! directories are locked at once.
 
+pub mod budget;
 mod contents;
 pub mod data;
 mod directory;
@@ -133,11 +134,14 @@ impl Shared {
             self.used_pages.fetch_sub(pages, Ordering::Relaxed);
             return Err(Errno::ENOSPC);
         }
-        Ok(())
+        budget::ALL.take(pages).inspect_err(|_| {
+            self.used_pages.fetch_sub(pages, Ordering::Relaxed);
+        })
     }
 
     fn uncharge(&self, pages: u64) {
         self.used_pages.fetch_sub(pages, Ordering::Relaxed);
+        budget::ALL.give_back(pages);
     }
 
     /// A number for a new node; ENOSPC when there are too many.

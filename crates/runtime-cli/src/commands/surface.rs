@@ -6,7 +6,9 @@ use crate::args::{Format, SurfaceArgs};
 
 /// Prints it, or the table of CVEs.
 pub(crate) fn list(args: &SurfaceArgs) -> Result<u8> {
-    let text = if args.cves {
+    let text = if args.summary {
+        runtime_supervisor::summary()?
+    } else if args.cves {
         let cves = runtime_supervisor::cve_table(args.strict)?;
         match args.format {
             Format::Table => cves.table(),

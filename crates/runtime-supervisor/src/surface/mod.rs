@@ -6,6 +6,7 @@
 mod cves;
 mod native;
 mod render;
+mod summary;
 
 use abi_linux::Errno;
 use host_seccomp::SockFilter;
@@ -14,6 +15,7 @@ use syscall_table::plan::Condition;
 use syscall_table::{Disposition, Syscall};
 
 pub use cves::{CveTable, cve_table};
+pub use summary::summary;
 
 use crate::confinement::rules::{HostRule, RULES, SOCKETS};
 use crate::confinement::{CAPABILITIES, NET_CAPABILITIES};

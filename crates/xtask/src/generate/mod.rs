@@ -5,6 +5,7 @@
 //! | `syscall-table/src/generated.rs` | the rows as data |
 //! | `crates/kernel-syscalls/src/dispatch.rs` | decoding and calling of handlers |
 //! | `COMPAT.md` | the compatibility page |
+//! | `SECURITY.md` | its figures, from the filters as this tree compiles them, and the names of escape tests |
 //!
 //! A row that promises more than a stub needs a handler; [`handlers`] looks for it in the sources of
 //! kernel-syscalls, so that the tree builds while handlers are being written.
@@ -14,6 +15,7 @@ mod dispatch;
 mod handlers;
 mod parse;
 mod rows;
+mod security;
 #[cfg(test)]
 mod tests;
 
@@ -40,20 +42,18 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         complaints.push("write these handlers, or say `stub` in the table".to_owned());
     }
     let mut stale = Vec::new();
-    for (path, content) in [
+    let of_the_table = [
         ("syscall-table/src/generated.rs", rows::emit(&rows)),
         ("crates/kernel-syscalls/src/dispatch.rs", dispatch::emit(&rows, &handlers)),
         ("COMPAT.md", syscall_table::render::compat_page(&rows)),
-    ] {
-        if repo::read(path).is_ok_and(|old| old == content) {
-            continue;
-        }
-        if check {
-            stale.push(path);
-        } else {
-            write(&repo::root().join(path), &content)?;
-            eprintln!("wrote {path}");
-        }
+    ];
+    for (path, content) in of_the_table {
+        stale.extend(renew(path, &content, check)?);
+    }
+    // Last: it is what the tree says with these files.
+    if stale.is_empty() {
+        let (path, content) = security::page()?;
+        stale.extend(renew(path, &content, check)?);
     }
     if check && !stale.is_empty() {
         complaints.push(format!("stale: {}; run `cargo xtask gen`", stale.join(", ")));
@@ -65,6 +65,19 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         bail!("the generated files do not match the table");
     }
     Ok(())
+}
+
+/// Writes a file where it is not as it should be; when only checking, returns its name.
+fn renew(path: &'static str, content: &str, check: bool) -> anyhow::Result<Option<&'static str>> {
+    if repo::read(path).is_ok_and(|old| old == content) {
+        return Ok(None);
+    }
+    if check {
+        return Ok(Some(path));
+    }
+    write(&repo::root().join(path), content)?;
+    eprintln!("wrote {path}");
+    Ok(None)
 }
 
 /// Turns rows without their handler into stubs, and names them.

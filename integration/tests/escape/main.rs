@@ -1,7 +1,7 @@
 //! Ways out of a sandbox, tried from inside (`guest_escape`), while this side looks whether anything came out.
 //!
-//! Those that hold under any Linux run natively and under runc as well. `cargo xtask soak races` repeats the races a
-//! million times (ESCAPE_ROUNDS).
+//! Those that hold under any Linux run natively and under runc as well. `cargo xtask soak races` runs the races for a
+//! million rounds (ESCAPE_ROUNDS).
 
 mod ground;
 mod resources;

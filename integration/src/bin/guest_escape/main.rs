@@ -2,7 +2,7 @@
 //!
 //! `guest_escape` runs those that hold under any Linux (the host's own, runc's), `guest_escape inside` also those that
 //! only Palisade promises, `guest_escape exhaust NAME` uses up a resource, says `full`, and waits for its input's end.
-//! ESCAPE_ROUNDS says how often races are run (`cargo xtask soak races` makes it a million), ESCAPE_HOST_PID names a
+//! ESCAPE_ROUNDS says how often races are run (`cargo xtask soak races`: a million), ESCAPE_HOST_PID names a
 //! process of the host, ESCAPE_VOLUME a directory that lies on the host.
 
 mod entry;

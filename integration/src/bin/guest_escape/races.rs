@@ -162,7 +162,7 @@ fn scheduling_is_not_raised_by_a_race() {
 }
 
 fn programs_path_is_read_once() {
-    for _ in 0..rounds().min(20_000) / 20 {
+    for _ in 0..rounds() / 20 {
         let status = in_child(|| {
             let path: Arc<[AtomicU64; 2]> = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
             let word = |text: &[u8; 8]| u64::from_ne_bytes(*text);
@@ -192,7 +192,7 @@ fn programs_path_is_read_once() {
 /// Processes that are killed while the supervisor copies from them; whoever has their id next is not read in their place.
 fn dying_processes_records_are_not_mixed() {
     let (reader, writer) = nix::unistd::pipe().expect("pipe");
-    for number in 0..rounds().min(20_000) / 4 {
+    for number in 0..rounds() / 4 {
         let mark = (number % 255) as u8 + 1;
         let child = fork_child(|| {
             let record = [mark; 64];

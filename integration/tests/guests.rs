@@ -47,6 +47,7 @@ guests! {
     asynchronous_io_and_newer_file_calls = "guest_aio";
     posix_timers = "guest_timers";
     signalfds = "guest_signalfd";
+    precedence_of_refusals = "guest_precedence";
     pidfds = "guest_pidfd";
     pipes = "guest_pipes";
     unix_sockets = "guest_unix";

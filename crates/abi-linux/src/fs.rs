@@ -83,6 +83,12 @@ impl OpenFlags {
     pub const fn writable(self) -> bool {
         matches!(self.bits() & 3, 1 | 2)
     }
+
+    /// Whether opening asks for the right to write, as the access mode 3 does, too, which then allows neither.
+    #[must_use]
+    pub const fn asks_to_write(self) -> bool {
+        self.bits() & 3 != 0
+    }
 }
 
 /// `struct stat` of x86_64 (arch/x86/include/uapi/asm/stat.h).

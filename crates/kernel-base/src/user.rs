@@ -235,6 +235,12 @@ pub struct Pieces {
 }
 
 impl Pieces {
+    /// A single piece.
+    #[must_use]
+    pub fn one(piece: Range) -> Self {
+        Self { pieces: SmallVec::from_slice(&[piece]), total: piece.len }
+    }
+
     /// Bytes in all pieces together.
     #[must_use]
     pub fn total(&self) -> usize {

@@ -7,7 +7,7 @@ use abi_linux::fs::Events;
 use abi_linux::{Errno, SysResult};
 use kernel_base::sync::Mutex;
 use kernel_base::wait::WaitQueue;
-use kernel_vfs::file::{FileOps, Io};
+use kernel_vfs::file::{File, FileOps, Io};
 
 /// How a read takes from the counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,12 @@ pub struct EventFd {
 }
 
 impl EventFd {
+    /// Whether a file is one.
+    #[must_use]
+    pub fn is(file: &File) -> bool {
+        file.ops.as_any().is::<Self>()
+    }
+
     /// A counter that stands at `initial`.
     #[must_use]
     pub fn new(initial: u32, counting: Counting) -> Arc<Self> {
@@ -59,7 +65,8 @@ impl FileOps for EventFd {
     }
 
     fn write(&self, _io: Io<'_>, buf: &[u8]) -> SysResult<(usize, u64)> {
-        let added = u64::from_ne_bytes(*buf.first_chunk::<8>().ok_or(Errno::EINVAL)?);
+        // Neither less nor more (Linux 6.14).
+        let added = u64::from_ne_bytes(<[u8; 8]>::try_from(buf).map_err(|_| Errno::EINVAL)?);
         if added == u64::MAX {
             return Err(Errno::EINVAL);
         }

@@ -117,6 +117,13 @@ impl TimerFd {
         Self::remaining(&state, now)
     }
 
+    /// EINVAL for what no timer can be set to, which comes before the descriptor is looked at.
+    pub fn check_setting(flags: u32, new: &Itimerspec) -> SysResult<()> {
+        let known = flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) == 0;
+        let times = new.it_interval.to_ns().is_some() && new.it_value.to_ns().is_some();
+        if known && times { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
     /// timerfd_settime(2); gives the old setting.
     pub fn set_time(&self, flags: u32, new: &Itimerspec) -> SysResult<Itimerspec> {
         if flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {

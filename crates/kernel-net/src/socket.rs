@@ -264,6 +264,10 @@ pub trait Socket: Send + Sync + Any {
         let _ = (who, level, name, value);
         Err(Errno::EOPNOTSUPP)
     }
+    /// Whether it knows options of other levels than SOL_SOCKET at all.
+    fn has_levels(&self) -> bool {
+        true
+    }
     /// getsockopt(2) of another level than SOL_SOCKET. `wanted` is the guest's buffer.
     fn option(&self, who: &dyn Caller, level: i32, name: i32, wanted: usize) -> SysResult<Vec<u8>> {
         let _ = (who, level, name, wanted);

@@ -66,6 +66,7 @@ pub(crate) fn sys_timerfd_settime(
     old: UserRef<Itimerspec>,
 ) -> SysResult<()> {
     let new = cx.mem().read(new)?;
+    TimerFd::check_setting(flags, &new)?;
     let file = cx.file(fd)?;
     let before = timer_of(&file)?.set_time(flags, &new)?;
     match old.non_null() {

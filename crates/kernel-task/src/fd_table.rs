@@ -118,6 +118,16 @@ impl FdTable {
         if (at as u64) < limit.min(MAX_FDS as u64) { Ok(()) } else { Err(Errno::EMFILE) }
     }
 
+    /// The two numbers that [`FdTable::insert`] would give next; EMFILE where it would.
+    pub fn free_numbers(&self, limit: u64) -> SysResult<[Fd; 2]> {
+        let [first, second] = self.slots.read(|slots| {
+            let first = slots.free_from(0);
+            [first, slots.free_from(first + 1)]
+        });
+        let fits = (second as u64) < limit.min(MAX_FDS as u64);
+        if fits { Ok([Fd(first as i32), Fd(second as i32)]) } else { Err(Errno::EMFILE) }
+    }
+
     /// Puts a file at exactly `fd` (dup2) and returns what was there. EBADF when `fd` is out of range.
     pub fn replace(
         &self,

@@ -17,6 +17,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 
+use abi_linux::fs::NAME_MAX;
 use abi_linux::{Errno, SysResult};
 use kernel_base::caller::Caller;
 use kernel_base::sync::{Mutex, MutexGuard, RwLock};
@@ -267,6 +268,7 @@ impl Dentry {
 
     /// The child of that name, from the cache or the filesystem.
     pub(crate) fn lookup(self: &Arc<Self>, name: &[u8], who: &dyn Caller) -> SysResult<Arc<Self>> {
+        check_length(name)?;
         if let Some(known) = self.cached(name) {
             return known;
         }
@@ -285,6 +287,7 @@ impl Dentry {
         name: &[u8],
         who: &dyn Caller,
     ) -> SysResult<Arc<Self>> {
+        check_length(name)?;
         if let Some(known) = self.cached(name) {
             return known;
         }
@@ -463,4 +466,9 @@ impl Drop for Dentry {
             next = Arc::into_inner(parent).and_then(|mut parent| parent.links.get_mut().parent.take());
         }
     }
+}
+
+/// A name that no filesystem holds (simple_lookup, and every other filesystem's own).
+fn check_length(name: &[u8]) -> SysResult<()> {
+    if name.len() > NAME_MAX { Err(Errno::ENAMETOOLONG) } else { Ok(()) }
 }

@@ -140,6 +140,11 @@ pub trait FileOps: Send + Sync + Any {
         let _ = data_only;
         Err(Errno::EINVAL)
     }
+    /// EOPNOTSUPP for a mode of fallocate(2) that it lacks.
+    fn knows_allocation(&self, mode: u32) -> SysResult<()> {
+        let _ = mode;
+        Ok(())
+    }
     /// fallocate(2).
     fn allocate(&self, mode: u32, offset: u64, len: u64) -> SysResult<()> {
         let _ = (mode, offset, len);

@@ -17,6 +17,7 @@ use std::sync::{Arc, Weak};
 
 use abi_linux::fs::{EpollEvent, Events};
 use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
 use kernel_base::sync::Mutex;
 use kernel_base::wait::{Listener, WaitQueue};
 use kernel_vfs::file::{File, FileOps, FileWatcher};
@@ -287,6 +288,11 @@ impl Drop for Epoll {
 }
 
 impl FileOps for Epoll {
+    /// It knows requests of its own, and says so of all others (ep_eventpoll_ioctl).
+    fn ioctl(&self, _who: &dyn Caller, _cmd: u32, _arg: u64) -> SysResult<i64> {
+        Err(Errno::EINVAL)
+    }
+
     fn is_seekable(&self) -> bool {
         false
     }

@@ -57,12 +57,16 @@ impl WatchMask {
     /// From the guest's word; EINVAL where Linux says so.
     pub fn checked(raw: u32) -> SysResult<Self> {
         let mask = Self::from_bits_retain(raw);
-        if raw & MEANINGFUL == 0 || mask.contains(Self::MASK_ADD | Self::MASK_CREATE) {
+        if raw & MEANINGFUL == 0 || raw & !ALL_BITS != 0 || mask.contains(Self::MASK_ADD | Self::MASK_CREATE)
+        {
             return Err(Errno::EINVAL);
         }
         Ok(mask)
     }
 }
+
+/// ALL_INOTIFY_BITS: no other may be given.
+const ALL_BITS: u32 = 0xf700_efff;
 
 /// A watch on one inode.
 struct Watch {

@@ -126,7 +126,9 @@ pub fn open(who: &dyn Caller, flags: OpenFlags) -> SysResult<(Arc<File>, Arc<Fil
     let ino = inode.metadata.lock().ino;
     let path = anon_path(AnonKind::Pipe, format!("pipe:[{ino}]").as_bytes(), Arc::<PipeInode>::clone(&inode));
     let status = flags & (OpenFlags::NONBLOCK | OpenFlags::DIRECT);
-    let read_file = File::new(path.clone(), Arc::<PipeInode>::clone(&inode), reader, status);
+    // Packets are the writer's affair (fs/pipe.c create_pipe_files).
+    let read_status = status.difference(OpenFlags::DIRECT);
+    let read_file = File::new(path.clone(), Arc::<PipeInode>::clone(&inode), reader, read_status);
     Ok((read_file, File::new(path, inode, writer, status | OpenFlags::WRONLY)))
 }
 

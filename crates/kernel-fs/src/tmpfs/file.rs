@@ -15,7 +15,6 @@ use super::inode::TmpInode;
 /// Modes of fallocate(2) (include/uapi/linux/falloc.h).
 const KEEP_SIZE: u32 = 1;
 const PUNCH_HOLE: u32 = 2;
-const ZERO_RANGE: u32 = 16;
 /// How many entries are taken from a directory at a time.
 const BATCH: usize = 64;
 
@@ -66,6 +65,10 @@ impl FileOps for TmpFile {
         Ok(())
     }
 
+    fn knows_allocation(&self, mode: u32) -> SysResult<()> {
+        if mode & !(KEEP_SIZE | PUNCH_HOLE) == 0 { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+    }
+
     fn allocate(&self, mode: u32, offset: u64, len: u64) -> SysResult<()> {
         let end = offset.checked_add(len).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
         let size = self.inode.with_data(|data| Ok(data.size()))?;
@@ -75,7 +78,7 @@ impl FileOps for TmpFile {
                 self.inode.check_growth(end)?;
                 self.inode.change_data(|data, shared| data.reserve(shared, offset, len))?;
             }
-            m if m == PUNCH_HOLE | KEEP_SIZE || m & !KEEP_SIZE == ZERO_RANGE => {
+            m if m == PUNCH_HOLE | KEEP_SIZE => {
                 self.inode.check_punch()?;
                 self.inode.change_data(|data, shared| data.punch(shared, offset, len))?;
             }

@@ -387,9 +387,8 @@ impl Socket for UdpSocket {
     }
     fn shutdown(&self, how: Shutdown) -> SysResult<()> {
         let mut state = self.state.lock();
-        if state.remote.is_none() {
-            return Err(Errno::ENOTCONN);
-        }
+        // Unconnected sockets are shut down, too, whatever the answer says (inet_shutdown).
+        let answer = if state.remote.is_none() { Err(Errno::ENOTCONN) } else { Ok(()) };
         state.ended |= match how {
             Shutdown::Read => Ended::RECEIVING,
             Shutdown::Write => Ended::SENDING,
@@ -397,7 +396,7 @@ impl Socket for UdpSocket {
         };
         drop(state);
         self.common.queue.wake(READABLE | WRITABLE | Events::RDHUP | Events::HUP);
-        Ok(())
+        answer
     }
     fn send(&self, who: &dyn Caller, message: Outgoing<'_>) -> SysResult<usize> {
         self.send_datagram(who, &message)

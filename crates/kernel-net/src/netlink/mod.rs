@@ -275,6 +275,10 @@ impl Socket for NetlinkSocket {
         if message.flags.contains(MessageFlags::OOB) {
             return Err(Errno::EOPNOTSUPP);
         }
+        if message.bytes.is_empty() {
+            // A kernel of 5.15 or later has no use for it.
+            return Err(Errno::ENODATA);
+        }
         let mut state = self.state.lock();
         let to = match &message.to {
             Some(to) => parse(to.address)?,

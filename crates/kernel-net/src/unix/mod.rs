@@ -327,6 +327,9 @@ impl Socket for UnixSocket {
     fn connect(&self, to: Destination<'_>) -> SysResult<()> {
         if self.kind == SocketKind::Datagram { self.associate(to) } else { self.connect_to(to) }
     }
+    fn has_levels(&self) -> bool {
+        false
+    }
     fn shutdown(&self, how: Shutdown) -> SysResult<()> {
         self.end(how);
         Ok(())

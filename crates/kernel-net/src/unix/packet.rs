@@ -59,6 +59,9 @@ impl UnixSocket {
         if flags.contains(MessageFlags::OOB) {
             return Err(Errno::EOPNOTSUPP);
         }
+        if self.kind == SocketKind::Datagram && self.state.lock().ended.contains(Ended::SENDING) {
+            return Err(Errno::EPIPE);
+        }
         let target = self.target(to)?;
         self.autobind_for_credentials()?;
         if bytes.len() > self.options.send_buffer().saturating_sub(32) {

@@ -119,6 +119,10 @@ pub(crate) async fn sys_flock(cx: &Cx, fd: Fd, op: u32) -> SysResult<()> {
         _ => return Err(Errno::EINVAL),
     };
     let file = cx.file(fd)?;
+    if kind.is_some() && file.flags().bits() & 3 == 3 {
+        // Opened with access mode 3, for neither reading nor writing.
+        return Err(Errno::EBADF);
+    }
     if op & LOCK_NB != 0 {
         return table().flock(&file, kind);
     }

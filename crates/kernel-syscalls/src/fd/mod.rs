@@ -97,10 +97,18 @@ pub(crate) fn sys_pipe(cx: &Cx, fds: UserRef<[i32; 2]>) -> SysResult<()> {
     sys_pipe2(cx, fds, 0)
 }
 
+/// O_NOTIFICATION_PIPE, which is O_EXCL.
+const NOTIFICATION_PIPE: OpenFlags = OpenFlags::EXCL;
+const ENOPKG: i32 = 65;
+
 /// pipe2(2).
 pub(crate) fn sys_pipe2(cx: &Cx, fds: UserRef<[i32; 2]>, flags: u32) -> SysResult<()> {
     let flags = OpenFlags::from_bits_retain(flags);
     let known = OpenFlags::CLOEXEC | OpenFlags::NONBLOCK | OpenFlags::DIRECT;
+    if flags.contains(NOTIFICATION_PIPE) && (known | NOTIFICATION_PIPE).contains(flags) {
+        // As on a kernel without CONFIG_WATCH_QUEUE.
+        return Err(Errno::from_raw(ENOPKG));
+    }
     if !known.contains(flags) {
         return Err(Errno::EINVAL);
     }

@@ -106,6 +106,10 @@ fn place_of(cx: &Cx, mount: &Arc<Mount>, handle: &Handle) -> SysResult<Path> {
 
 /// open_by_handle_at(2): for who may read and search everything (fs/fhandle.c may_decode_fh).
 pub(crate) async fn sys_open_by_handle_at(cx: &Cx, mount_fd: Fd, handle: u64, flags: u32) -> SysResult<Fd> {
+    let [bytes, kind]: [u32; 2] = cx.mem().read(UserRef::new(handle))?;
+    if bytes == 0 || bytes > MAX_HANDLE || kind > 0xffff {
+        return Err(Errno::EINVAL);
+    }
     let mount = if mount_fd == CWD {
         Arc::clone(&cx.process.fs.get().cwd.mount)
     } else {
@@ -113,10 +117,6 @@ pub(crate) async fn sys_open_by_handle_at(cx: &Cx, mount_fd: Fd, handle: u64, fl
     };
     if !cx.credentials().has(Cap::DAC_READ_SEARCH) {
         return Err(Errno::EPERM);
-    }
-    let [bytes, kind]: [u32; 2] = cx.mem().read(UserRef::new(handle))?;
-    if bytes == 0 || bytes > MAX_HANDLE || kind > 0xffff {
-        return Err(Errno::EINVAL);
     }
     if bytes < HANDLE_LEN {
         return Err(Errno::ESTALE);
@@ -166,6 +166,9 @@ pub(crate) fn sys_file_setattr(
     size: usize,
     flags: u32,
 ) -> SysResult<()> {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
     let _: [u8; ATTR_SIZE] = cx.mem().read_sized(attr, size, ATTR_SIZE)?;
     no_attributes(cx, dirfd, path, size, flags)
 }

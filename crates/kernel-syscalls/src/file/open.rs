@@ -7,7 +7,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserCStr;
 use kernel_vfs::file::File;
-use kernel_vfs::walk::WalkFlags;
+use kernel_vfs::walk::{WalkContext, WalkFlags};
 
 use crate::cx::Cx;
 use crate::path::at::{CWD, Target};
@@ -58,6 +58,7 @@ pub(crate) async fn sys_openat(cx: &Cx, dirfd: Fd, path: UserCStr, flags: u32, m
     if !flags.contains(OpenFlags::PATH) {
         flags |= OpenFlags::LARGEFILE;
     }
+    WalkContext::check_open_flags(flags)?;
     let target = Target::read(cx, dirfd, path)?;
     open_file(cx, &target, flags, mode & 0o7777, WalkFlags::empty()).await
 }
@@ -103,19 +104,17 @@ impl How {
         }
         if resolve & RESOLVE_CACHED != 0 {
             // "Try without": nothing here tells a cached name from one that needs the disk.
-            return Err(if makes || flags.contains(OpenFlags::TRUNC) {
-                Errno::EINVAL
-            } else {
-                Errno::EAGAIN
-            });
+            return Err(Errno::EAGAIN);
         }
-        Ok(Self { flags, mode: mode as u32, resolve: WalkFlags::from_resolve(resolve) })
+        let large = if flags.contains(OpenFlags::PATH) { OpenFlags::empty() } else { OpenFlags::LARGEFILE };
+        Ok(Self { flags: flags | large, mode: mode as u32, resolve: WalkFlags::from_resolve(resolve) })
     }
 }
 
 /// openat2(2).
 pub(crate) async fn sys_openat2(cx: &Cx, dirfd: Fd, path: UserCStr, how: u64, size: usize) -> SysResult<Fd> {
     let how = How::read(cx, how, size)?;
+    WalkContext::check_open_flags(how.flags)?;
     let target = Target::read(cx, dirfd, path)?;
     open_file(cx, &target, how.flags, how.mode, how.resolve).await
 }
@@ -125,7 +124,7 @@ mod tests {
     use abi_linux::Errno;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{How, KNOWN, RESOLVE_CACHED, RESOLVE_KNOWN};
+    use super::{How, KNOWN, OpenFlags, RESOLVE_CACHED, RESOLVE_KNOWN};
 
     proptest! {
         #[test]
@@ -133,7 +132,8 @@ mod tests {
             match How::check(flags, mode, resolve) {
                 Ok(how) => {
                     prop_assert!(flags & !u64::from(KNOWN.bits()) == 0 && resolve & !RESOLVE_KNOWN == 0);
-                    prop_assert_eq!((u64::from(how.flags.bits()), u64::from(how.mode)), (flags, mode));
+                    let given = how.flags.bits() | OpenFlags::LARGEFILE.bits();
+                    prop_assert_eq!((u64::from(given), u64::from(how.mode)), (flags | u64::from(OpenFlags::LARGEFILE.bits()), mode));
                 }
                 Err(errno) => prop_assert!(errno == Errno::EINVAL || resolve & RESOLVE_CACHED != 0),
             }

@@ -32,8 +32,8 @@ fn check_limit(cx: &Cx, size: u64) -> SysResult<()> {
 pub(crate) fn sys_truncate(cx: &Cx, path: UserCStr, length: i64) -> SysResult<()> {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let target = Target::read(cx, CWD, path)?;
-    check_limit(cx, size)?;
-    cx.with_walk(|walk| walk.truncate(None, &target.path, size))
+    // The limit is judged last, when the file is known to be one that may be written (inode_newsize_ok).
+    cx.with_walk(|walk| walk.truncate_within(None, &target.path, size, || check_limit(cx, size)))
 }
 
 /// ftruncate(2).
@@ -76,6 +76,8 @@ pub(crate) fn sys_fallocate(cx: &Cx, fd: Fd, mode: u32, offset: i64, len: i64) -
     }
     let end = start.checked_add(len).filter(|&end| i64::try_from(end).is_ok()).ok_or(Errno::EFBIG)?;
     if mode & (FALLOC_KEEP_SIZE | FALLOC_COLLAPSE_RANGE) == 0 {
+        // The limit is the filesystem's to judge, which may not know the mode at all.
+        file.ops.knows_allocation(mode)?;
         check_limit(cx, end)?;
     }
     file.ops.allocate(mode, start, len)?;

@@ -9,7 +9,7 @@ use kernel_vfs::inode::Metadata;
 use kernel_vfs::walk::WalkFlags;
 
 use crate::cx::Cx;
-use crate::path::at::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, CWD, Target};
+use crate::path::at::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, CWD, Target};
 
 /// cp_new_stat of fs/stat.c.
 fn to_stat(meta: &Metadata) -> Stat {
@@ -51,7 +51,7 @@ pub(crate) fn sys_newfstatat(
     buf: UserRef<Stat>,
     flags: u32,
 ) -> SysResult<()> {
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE) != 0 {
         return Err(Errno::EINVAL);
     }
     let target = Target::read_maybe_empty(cx, dirfd, path, flags)?;

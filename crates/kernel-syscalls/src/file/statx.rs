@@ -18,6 +18,8 @@ use crate::path::at::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, CWD, 
 /// AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC.
 const AT_STATX_SYNC_TYPE: u32 = 0x6000;
 const STATX_BASIC_STATS: u32 = 0x7ff;
+/// STATX_MTIME and STATX_CTIME.
+const STATX_CHANGES: u32 = 0xc0;
 const STATX_BTIME: u32 = 0x800;
 const STATX_MNT_ID: u32 = 0x1000;
 const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
@@ -75,9 +77,15 @@ pub(crate) fn split_device(dev: u64) -> [u32; 2] {
 fn to_statx(meta: &Metadata, place: &Path, wanted: u32) -> Statx {
     let is_mount_root = Arc::ptr_eq(&place.dentry, place.mount.root());
     let mount_id = if wanted & STATX_MNT_ID_UNIQUE != 0 { STATX_MNT_ID_UNIQUE } else { STATX_MNT_ID };
-    let btime = if meta.btime.is_some() { STATX_BTIME } else { 0 };
+    let btime = meta.btime.filter(|_| wanted & STATX_BTIME != 0);
+    let has_btime = if btime.is_some() { STATX_BTIME } else { 0 };
+    // Neither is told where neither is asked for (fill_mg_cmtime).
+    let (basic, ctime, mtime) = match wanted & STATX_CHANGES {
+        0 => (STATX_BASIC_STATS & !STATX_CHANGES, Timestamp::default(), Timestamp::default()),
+        _ => (STATX_BASIC_STATS, meta.ctime.into(), meta.mtime.into()),
+    };
     Statx {
-        mask: STATX_BASIC_STATS | mount_id | btime,
+        mask: basic | mount_id | has_btime,
         blksize: meta.block_size,
         attributes: if is_mount_root { STATX_ATTR_MOUNT_ROOT } else { 0 },
         nlink: meta.nlink,
@@ -89,9 +97,9 @@ fn to_statx(meta: &Metadata, place: &Path, wanted: u32) -> Statx {
         blocks: meta.blocks,
         attributes_mask: STATX_ATTR_MOUNT_ROOT,
         atime: meta.atime.into(),
-        btime: meta.btime.unwrap_or_default().into(),
-        ctime: meta.ctime.into(),
-        mtime: meta.mtime.into(),
+        btime: btime.unwrap_or_default().into(),
+        ctime,
+        mtime,
         rdev: split_device(meta.rdev),
         dev: split_device(meta.dev),
         mnt_id: if wanted & STATX_MNT_ID_UNIQUE != 0 { place.mount.unique_id() } else { place.mount.id() },

@@ -265,6 +265,9 @@ pub(crate) async fn sys_io_pgetevents(
     timeout: UserRef<Timespec>,
     sigset: UserRef<[u64; 2]>,
 ) -> SysResult<usize> {
+    if let Some(at) = timeout.non_null() {
+        let _: Timespec = cx.mem().read(at)?;
+    }
     let sigset = UserRef::<AioSigset>::new(sigset.addr());
     let sigset = sigset.non_null().map(|at| cx.mem().read(at)).transpose()?;
     let _mask = match sigset {

@@ -25,11 +25,12 @@ impl Source {
     fn open(cx: &Cx, fd: Fd, offset_at: UserRef<i64>) -> SysResult<Self> {
         let mut offset = None;
         if !offset_at.is_null() {
-            offset = Some(u64::try_from(cx.mem().read(offset_at)?).map_err(|_| Errno::EINVAL)?);
+            offset = Some(cx.mem().read(offset_at)?);
         }
         let file = cx.file(fd)?;
         file.check_readable()?;
         check_seekable(&file).map_err(|errno| if offset.is_some() { errno } else { Errno::EINVAL })?;
+        let offset = offset.map(u64::try_from).transpose().map_err(|_| Errno::EINVAL)?;
         let offset = offset.unwrap_or_else(|| *file.position());
         Ok(Self { file, offset_at, offset })
     }

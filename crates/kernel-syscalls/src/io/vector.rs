@@ -5,7 +5,8 @@ use std::sync::Arc;
 use abi_linux::fs::{IoVec, OpenFlags};
 use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
-use kernel_base::user::UserRef;
+use kernel_base::user::{Pieces, UserRef};
+use kernel_fs::eventfd::EventFd;
 use kernel_fs::signalfd::SignalFd;
 use kernel_vfs::file::File;
 use kernel_vfs::inode::FileKind;
@@ -78,19 +79,44 @@ impl Vectored {
 
     async fn read(self, cx: &Cx, iov: u64, count: usize) -> SysResult<usize> {
         self.file.check_readable()?;
-        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
+        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), segments(count))?;
         let status = status_of(&self.file, self.flags)?;
         Transfer::new(cx, &self.file, bytes, self.place).with_flags(status).read().await
     }
 
+    /// A file that knows no vectors gets one segment after the other (do_loop_readv_writev).
+    async fn write_each(self, cx: &Cx, bytes: &Pieces, status: OpenFlags) -> SysResult<usize> {
+        let mut done = 0;
+        for piece in bytes.iter() {
+            let one = Transfer::new(cx, &self.file, Pieces::one(*piece), self.place).with_flags(status);
+            match one.write().await {
+                Ok(written) => done += written,
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
     async fn write(self, cx: &Cx, iov: u64, count: usize) -> SysResult<usize> {
         self.file.check_writable()?;
-        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
+        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), segments(count))?;
+        if bytes.total() == 0 && self.flags != 0 {
+            return Ok(0);
+        }
         let status = status_of(&self.file, self.flags)?;
+        if EventFd::is(&self.file) {
+            return self.write_each(cx, &bytes, status).await;
+        }
         let written = Transfer::new(cx, &self.file, bytes, self.place).with_flags(status).write().await?;
         sync_after(&self.file, self.flags)?;
         Ok(written)
     }
+}
+
+/// Linux keeps the number of segments in 32 bits (import_iovec).
+const fn segments(count: usize) -> usize {
+    count & u32::MAX as usize
 }
 
 /// The offset of preadv(2): on a 64-bit kernel all of it is in the first register (pos_from_hl).
@@ -108,7 +134,7 @@ pub(crate) async fn sys_readv(cx: &Cx, fd: Fd, iov: u64, count: usize) -> SysRes
     let vectored = Vectored::new(cx, fd, Place::Position, 0)?;
     let file = Arc::clone(&vectored.file);
     if let Some(signals) = SignalFd::of(&file) {
-        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), count)?;
+        let bytes = cx.mem().read_iovec(UserRef::<IoVec>::new(iov), segments(count))?;
         return signalfd::read(cx, &file, signals, &bytes).await;
     }
     vectored.read(cx, iov, count).await.map(Outcome::from)

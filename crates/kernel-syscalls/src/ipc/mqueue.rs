@@ -35,8 +35,8 @@ const COOKIE_LEN: usize = 32;
 const NOTIFY_WOKENUP: u8 = 1;
 const NOTIFY_REMOVED: u8 = 2;
 /// What of open(2)'s flags means something to a queue.
-const OPEN_KNOWN: OpenFlags =
-    OpenFlags::CREAT.union(OpenFlags::EXCL).union(OpenFlags::NONBLOCK).union(OpenFlags::from_bits_retain(3));
+/// What the name keeps of it, and what the queue's open file shows afterwards (do_mq_open takes all).
+const OPEN_KNOWN: OpenFlags = OpenFlags::all().union(OpenFlags::from_bits_retain(3));
 
 /// `struct mq_attr`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -98,6 +98,10 @@ pub(crate) fn sys_mq_open(cx: &Cx, name: UserCStr, oflag: u32, mode: u32, attr: 
     let file = cx.with_walk(|walk| {
         walk.open_child(&root, &name, flags, mode, |node| mqueue::create(&root, &name, node, wanted, maker))
     })?;
+    if flags.contains(OpenFlags::DIRECT) {
+        // No queue can be read past a cache (do_dentry_open).
+        return Err(Errno::EINVAL);
+    }
     cx.install(file, true)
 }
 

@@ -55,13 +55,16 @@ async fn operate(
     let ipc = cx.process.ipc();
     // An unsigned int in Linux.
     let nsops = nsops & u32::MAX as usize;
-    if nsops == 0 || id < 0 {
-        return Err(Errno::EINVAL);
-    }
     if nsops > ipc.sem.semopm.count() {
         return Err(Errno::E2BIG);
     }
+    if nsops == 0 {
+        return Err(Errno::EINVAL);
+    }
     let raw = cx.mem().read_array(ops, nsops)?;
+    if id < 0 {
+        return Err(Errno::EINVAL);
+    }
     let timers = &cx.kernel().timers;
     let limit_ns = timeout.map(|timeout| timeout.to_ns().ok_or(Errno::EINVAL)).transpose()?;
     let deadline_ns = limit_ns.map(|limit| timers.now_ns().saturating_add(limit));

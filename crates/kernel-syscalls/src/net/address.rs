@@ -20,6 +20,7 @@ pub(super) fn read(cx: &Cx, at: u64, len: u32) -> SysResult<Vec<u8>> {
 pub(super) fn write(cx: &Cx, address: &[u8], at: u64, len_at: u64) -> SysResult<()> {
     let len_at = UserRef::<i32>::new(len_at);
     let room = usize::try_from(cx.mem().read(len_at)?).map_err(|_| Errno::EINVAL)?;
-    cx.mem().write_bytes(at, address.get(..room).unwrap_or(address))?;
-    cx.mem().write(len_at, &(address.len() as i32))
+    // The length first: it stays where the address cannot be written.
+    cx.mem().write(len_at, &(address.len() as i32))?;
+    cx.mem().write_bytes(at, address.get(..room).unwrap_or(address))
 }

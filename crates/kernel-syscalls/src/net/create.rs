@@ -62,6 +62,10 @@ pub(crate) fn sys_socketpair(
     fds: UserRef<[i32; 2]>,
 ) -> SysResult<()> {
     let flags = flags_of(kind)?;
+    // The numbers are told before the sockets are made, and stay told when they cannot be.
+    let files = &cx.process.files;
+    let told = files.free_numbers(cx.process.limits.files())?;
+    cx.mem().write(fds, &told.map(|fd| fd.0))?;
     let kind = kind_of(domain, kind)?;
     let family = cx.kernel().net().family(domain)?;
     let (one, two) = family.create_pair(&*cx.task, kind, protocol).map_err(|errno| match errno {
@@ -69,13 +73,13 @@ pub(crate) fn sys_socketpair(
         Errno::EOPNOTSUPP => family.create(&*cx.task, kind, protocol).err().unwrap_or(errno),
         _ => errno,
     })?;
-    let files = &cx.process.files;
-    let first = install(cx, one, flags)?;
-    let second = install(cx, two, flags).and_then(|second| {
-        let copied = cx.mem().write(fds, &[first.0, second.0]);
-        copied.inspect_err(|_| drop(files.remove(second)))
+    let made = install(cx, one, flags)?;
+    let both = install(cx, two, flags).and_then(|last| {
+        // Another thread may have taken the numbers meanwhile.
+        let copied = if [made, last] == told { Ok(()) } else { cx.mem().write(fds, &[made.0, last.0]) };
+        copied.inspect_err(|_| drop(files.remove(last)))
     });
-    second.inspect_err(|_| drop(files.remove(first)))
+    both.inspect_err(|_| drop(files.remove(made)))
 }
 
 /// accept4(2).

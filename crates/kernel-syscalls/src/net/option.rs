@@ -19,6 +19,9 @@ pub(crate) fn sys_setsockopt(cx: &Cx, fd: Fd, level: i32, name: i32, at: u64, le
     if level == SOL_SOCKET && len < size_of::<i32>() {
         return Err(Errno::EINVAL);
     }
+    if level != SOL_SOCKET && !open.socket.has_levels() {
+        return Err(Errno::EOPNOTSUPP);
+    }
     // SOL_SOCKET has nothing longer than a timeval.
     let most = if level == SOL_SOCKET { 16 } else { MOST };
     let mut value = vec![0; len.min(most)];
@@ -48,6 +51,11 @@ pub(crate) fn sys_getsockopt(cx: &Cx, fd: Fd, level: i32, name: i32, at: u64, le
         return Err(Errno::ERANGE);
     }
     let given = value.get(..wanted).unwrap_or(&value);
-    cx.mem().write_bytes(at, given)?;
-    cx.mem().write(len_at, &(given.len() as i32))
+    if level == SOL_SOCKET {
+        cx.mem().write_bytes(at, given)?;
+        return cx.mem().write(len_at, &(given.len() as i32));
+    }
+    // Protocols tell the length first (do_tcp_getsockopt, do_ip_getsockopt).
+    cx.mem().write(len_at, &(given.len() as i32))?;
+    cx.mem().write_bytes(at, given)
 }

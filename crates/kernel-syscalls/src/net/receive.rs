@@ -172,6 +172,10 @@ pub(crate) async fn sys_recvmmsg(
     };
     let open = OpenSocket::get(cx, fd)?;
     let mut flags = open.flags(flags);
+    if let Some(errno) = open.socket.take_error() {
+        // Before the first message is looked at (do_recvmmsg).
+        return Err(errno);
+    }
     let mut received = 0;
     while received < count.min(MOST_MESSAGES) {
         let at = vector.checked_add(u64::from(received) * MMSG_SIZE).ok_or(Errno::EFAULT)?;

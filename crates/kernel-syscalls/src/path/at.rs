@@ -1,7 +1,7 @@
 //! Where the path of an *at call begins.
 
-use abi_linux::SysResult;
 use abi_linux::fs::AT_FDCWD;
+use abi_linux::{Errno, SysResult};
 use kernel_base::reg::Fd;
 use kernel_base::user::UserCStr;
 use kernel_vfs::path::Path;
@@ -17,6 +17,8 @@ pub(crate) const AT_EACCESS: u32 = 0x200;
 pub(crate) const AT_SYMLINK_FOLLOW: u32 = 0x400;
 pub(crate) const AT_NO_AUTOMOUNT: u32 = 0x800;
 pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
+/// AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC.
+pub(crate) const AT_STATX_SYNC_TYPE: u32 = 0x6000;
 /// The working directory.
 pub(crate) const CWD: Fd = Fd(AT_FDCWD);
 
@@ -26,22 +28,39 @@ pub(crate) struct Target {
     pub(crate) path: Vec<u8>,
 }
 
+/// What becomes of an empty path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    Refused,
+    Allowed,
+}
+
 impl Target {
     /// Reads the path, then looks at `dirfd`, which counts for relative paths alone. O_PATH descriptors
     /// are fine; that it is a directory is the walk's to find out.
     pub(crate) fn read(cx: &Cx, dirfd: Fd, path: UserCStr) -> SysResult<Self> {
-        Self::of(cx, dirfd, cx.mem().read_path(path)?)
+        Self::of(cx, dirfd, cx.mem().read_path(path)?, Empty::Refused)
+    }
+
+    /// As [`Target::read`]; an empty path is looked up, too.
+    pub(crate) fn read_even_empty(cx: &Cx, dirfd: Fd, path: UserCStr) -> SysResult<Self> {
+        Self::of(cx, dirfd, cx.mem().read_path(path)?, Empty::Allowed)
     }
 
     /// As [`Target::read`]; with AT_EMPTY_PATH a null pointer is an empty path (Linux 6.11).
     pub(crate) fn read_maybe_empty(cx: &Cx, dirfd: Fd, path: UserCStr, flags: u32) -> SysResult<Self> {
-        if path.0 == 0 && flags & AT_EMPTY_PATH != 0 {
-            return Self::of(cx, dirfd, Vec::new());
+        match flags & AT_EMPTY_PATH != 0 {
+            true if path.0 == 0 => Self::of(cx, dirfd, Vec::new(), Empty::Allowed),
+            true => Self::read_even_empty(cx, dirfd, path),
+            false => Self::read(cx, dirfd, path),
         }
-        Self::read(cx, dirfd, path)
     }
 
-    fn of(cx: &Cx, dirfd: Fd, path: Vec<u8>) -> SysResult<Self> {
+    fn of(cx: &Cx, dirfd: Fd, path: Vec<u8>, empty: Empty) -> SysResult<Self> {
+        if path.is_empty() && empty == Empty::Refused {
+            // getname(): before the descriptor is looked at.
+            return Err(Errno::ENOENT);
+        }
         let relative = path.first() != Some(&b'/');
         let at =
             if relative && dirfd != CWD { Some(cx.process.files.get(dirfd)?.path.clone()) } else { None };

@@ -21,9 +21,12 @@ pub(crate) fn sys_linkat(
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let old = Target::read(cx, old_dirfd, old_path)?;
-    let new = Target::read(cx, new_dirfd, new_path)?;
+    let old = Target::read_maybe_empty(cx, old_dirfd, old_path, flags)?;
     let flags = WalkFlags::from_at_follow(flags);
+    let new = Target::read(cx, new_dirfd, new_path).or_else(|errno| {
+        // What is wrong about the old name is told first.
+        cx.with_walk(|walk| old.resolve(walk, flags)).and(Err(errno))
+    })?;
     cx.with_walk(|walk| walk.link(old.at.as_ref(), &old.path, flags, new.at.as_ref(), &new.path))
 }
 
@@ -48,7 +51,7 @@ pub(crate) fn sys_symlink(cx: &Cx, target: UserCStr, path: UserCStr) -> SysResul
 /// other empty path is found.
 pub(crate) fn sys_readlinkat(cx: &Cx, dirfd: Fd, path: UserCStr, buf: u64, size: i32) -> SysResult<usize> {
     let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or(Errno::EINVAL)?;
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_even_empty(cx, dirfd, path)?;
     let flags = WalkFlags::NOFOLLOW | WalkFlags::EMPTY_PATH;
     let text = cx.with_walk(|walk| {
         let read = walk.readlink(&target.resolve(walk, flags)?);
@@ -104,7 +107,10 @@ pub(crate) fn sys_renameat2(
         return Err(Errno::EINVAL);
     }
     let old = Target::read(cx, old_dirfd, old_path)?;
-    let new = Target::read(cx, new_dirfd, new_path)?;
+    let new = Target::read(cx, new_dirfd, new_path).or_else(|errno| {
+        // What is wrong about the old directory is told first (filename_parentat).
+        cx.with_walk(|walk| walk.check_parent(old.at.as_ref(), &old.path)).and(Err(errno))
+    })?;
     cx.with_walk(|walk| walk.rename(old.at.as_ref(), &old.path, new.at.as_ref(), &new.path, flags))
 }
 

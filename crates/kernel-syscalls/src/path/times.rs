@@ -31,8 +31,7 @@ pub(crate) fn sys_utimensat(
         None => NOW,
         Some(times) => {
             let [atime, mtime] = cx.mem().read(times)?;
-            let (atime, mtime) = (SetTime::from_timespec(atime)?, SetTime::from_timespec(mtime)?);
-            Times { atime, mtime }
+            Times { atime: SetTime::from_timespec(atime), mtime: SetTime::from_timespec(mtime) }
         }
     };
     if times.atime == SetTime::Keep && times.mtime == SetTime::Keep {

@@ -113,10 +113,10 @@ async fn wait(
     deadline: Deadline,
     tried: Tried,
 ) -> SysResult<usize> {
+    let file = cx.file(epfd)?;
     if max <= 0 || max > MAX_EVENTS {
         return Err(Errno::EINVAL);
     }
-    let file = cx.file(epfd)?;
     let epoll = Epoll::of(&file)?;
     // What is taken is bounded by the files that the epoll watches.
     let max = max as usize;

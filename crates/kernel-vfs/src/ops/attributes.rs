@@ -7,6 +7,7 @@ use abi_linux::{Errno, SysResult};
 use kernel_base::cred::{Cap, Credentials};
 
 use super::xattr::XATTR_NAME_CAPS;
+use crate::anon::is_anon_inode;
 use crate::busy::Writing;
 use crate::inode::{FileKind, LinkTarget, Metadata, SetAttributes};
 use crate::mount::MountFlags;
@@ -36,15 +37,24 @@ pub struct Times {
 const UTIME_NOW: i64 = (1 << 30) - 1;
 const UTIME_OMIT: i64 = (1 << 30) - 2;
 
+/// The inode that eventfds and their like share has no attributes to set (fs/anon_inodes.c anon_inode_setattr).
+fn check_attributes_change(path: &Path) -> SysResult<()> {
+    if is_anon_inode(&**path.inode()) { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
+}
+
 impl SetTime {
-    /// From a guest's timespec; EINVAL when its nanoseconds are out of range.
-    pub fn from_timespec(time: Timespec) -> SysResult<Self> {
+    /// From a guest's timespec, whose nanoseconds are judged when the file has been found (vfs_utimes).
+    #[must_use]
+    pub fn from_timespec(time: Timespec) -> Self {
         match time.tv_nsec {
-            UTIME_NOW => Ok(Self::Now),
-            UTIME_OMIT => Ok(Self::Keep),
-            nsec if (0..NSEC_PER_SEC as i64).contains(&nsec) => Ok(Self::At(time)),
-            _ => Err(Errno::EINVAL),
+            UTIME_NOW => Self::Now,
+            UTIME_OMIT => Self::Keep,
+            _ => Self::At(time),
         }
+    }
+
+    fn is_valid(self) -> bool {
+        !matches!(self, Self::At(time) if !(0..NSEC_PER_SEC as i64).contains(&time.tv_nsec))
     }
 }
 
@@ -81,6 +91,7 @@ impl WalkContext<'_> {
     /// chmod(2) at a place.
     pub fn chmod(&self, path: &Path, mode: u32) -> SysResult<()> {
         path.mount.check_writable()?;
+        check_attributes_change(path)?;
         let inode = path.inode();
         if inode.kind() == FileKind::Symlink {
             return Err(Errno::EOPNOTSUPP);
@@ -101,6 +112,7 @@ impl WalkContext<'_> {
     /// chown(2) at a place; `None` leaves an id alone.
     pub fn chown(&self, path: &Path, uid: Option<u32>, gid: Option<u32>) -> SysResult<()> {
         path.mount.check_writable()?;
+        check_attributes_change(path)?;
         let inode = path.inode();
         let meta = inode.lasting_metadata()?;
         let (creds, owner) = (self.creds, self.creds.fsuid == meta.uid);
@@ -126,6 +138,17 @@ impl WalkContext<'_> {
 
     /// truncate(2): by path.
     pub fn truncate(&self, at: Option<&Path>, path: &[u8], size: u64) -> SysResult<()> {
+        self.truncate_within(at, path, size, || Ok(()))
+    }
+
+    /// As [`truncate`](Self::truncate); `may_grow` is asked when all else is right.
+    pub fn truncate_within(
+        &self,
+        at: Option<&Path>,
+        path: &[u8],
+        size: u64,
+        may_grow: impl FnOnce() -> SysResult<()>,
+    ) -> SysResult<()> {
         let place = self.resolve(at, path, WalkFlags::empty())?;
         match place.inode().kind() {
             FileKind::Regular => {}
@@ -134,6 +157,7 @@ impl WalkContext<'_> {
         }
         self.check_access(&place, Access::WRITE)?;
         let _writing = Writing::begin(&place)?;
+        may_grow()?;
         self.set_size(&place, size)
     }
 
@@ -160,7 +184,11 @@ impl WalkContext<'_> {
         if times.atime == SetTime::Keep && times.mtime == SetTime::Keep {
             return Ok(());
         }
+        if !times.atime.is_valid() || !times.mtime.is_valid() {
+            return Err(Errno::EINVAL);
+        }
         path.mount.check_writable()?;
+        check_attributes_change(path)?;
         let meta = path.inode().metadata()?;
         let both_now = times.atime == SetTime::Now && times.mtime == SetTime::Now;
         if !permission::is_owner(&meta, self.creds) {

@@ -43,6 +43,11 @@ impl WalkContext<'_> {
         Ok(Entry { dir: walker.here, last, name, trailing_slash })
     }
 
+    /// Whether the directory of the last component is found.
+    pub fn check_parent(&self, at: Option<&Path>, path: &[u8]) -> SysResult<()> {
+        self.entry(at, path).map(drop)
+    }
+
     /// Whether the caller may add or remove names in `dir` (may_create, may_delete).
     fn check_directory_write(&self, dir: &Path) -> SysResult<()> {
         if dir.dentry.is_deleted() {

@@ -42,6 +42,11 @@ impl WalkContext<'_> {
         self.open_found(place, flags, origin)
     }
 
+    /// EINVAL for flags that open(2) refuses before it looks at the path.
+    pub fn check_open_flags(flags: OpenFlags) -> SysResult<()> {
+        normalise(flags).map(drop)
+    }
+
     /// Opens a place that is known: /proc/pid/fd/N, and what a magic link leads to.
     pub fn open_place(&self, place: Path, flags: OpenFlags) -> SysResult<Arc<File>> {
         self.open_found(place, normalise(flags)?, Origin::Existing)
@@ -141,6 +146,10 @@ impl WalkContext<'_> {
             self.check_open(&place, flags)?;
         }
         let is_regular = inode.kind() == FileKind::Regular;
+        if flags.contains(OpenFlags::DIRECT) && !is_regular {
+            // What has no pages of a cache cannot be read past them (do_dentry_open).
+            return Err(Errno::EINVAL);
+        }
         let truncates = flags.contains(OpenFlags::TRUNC) && is_regular;
         let writes = is_regular && flags.writable() || truncates;
         let writing = writes.then(|| Writing::begin(&place)).transpose()?;
@@ -219,8 +228,9 @@ fn normalise(flags: OpenFlags) -> SysResult<OpenFlags> {
     }
     let tmpfile_bit = OpenFlags::TMPFILE.difference(OpenFlags::DIRECTORY);
     if flags.intersects(tmpfile_bit) {
-        let well_formed =
-            flags.contains(OpenFlags::DIRECTORY) && !flags.contains(OpenFlags::CREAT) && flags.writable();
+        let well_formed = flags.contains(OpenFlags::DIRECTORY)
+            && !flags.contains(OpenFlags::CREAT)
+            && flags.asks_to_write();
         return if well_formed { Ok(flags) } else { Err(Errno::EINVAL) };
     }
     if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {

@@ -268,6 +268,12 @@ impl TcpSocket {
         let mut state = self.state.lock();
         match state.phase {
             Phase::Closed => {
+                // Shut down all the same, until it connects or listens (inet_shutdown).
+                state.ended |= match how {
+                    Shutdown::Read => Ended::RECEIVING,
+                    Shutdown::Write => Ended::SENDING,
+                    Shutdown::Both => Ended::all(),
+                };
                 drop(state);
                 self.common.queue.wake(STATE_CHANGE);
                 return Err(Errno::ENOTCONN);

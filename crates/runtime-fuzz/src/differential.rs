@@ -1,11 +1,11 @@
 //! The differential engine: the same program on the host and in a sandbox.
 
-use std::time::{Duration, Instant};
-
-use crate::differ::{Difference, compare};
+use crate::differ::compare;
+use crate::engine::{Engine, Found, Verdict};
 use crate::exec::{SPACE, compile};
 use crate::link::{Executor, Launcher, Lost, Side};
 use crate::program::Program;
+use crate::sandbox::{answers, bug_said, lost_sandbox};
 use crate::wire::{Outcome, Request, State};
 
 /// Milliseconds that a call is given at first, and when a difference is looked at again.
@@ -27,17 +27,6 @@ pub struct Differential {
     pub runs: u64,
 }
 
-/// What a run showed.
-#[derive(Debug)]
-pub enum Shown {
-    /// Both sides do the same.
-    Nothing,
-    /// They differ, every time.
-    Difference(Difference),
-    /// The sandbox ended, hung or said that it has a bug.
-    Broken(String),
-}
-
 impl Differential {
     /// Starts both sides.
     ///
@@ -49,51 +38,30 @@ impl Differential {
         Ok(Self { launcher, host, sandbox, port: PORTS.start, runs: 0 })
     }
 
-    /// Runs a program on both sides, again and more patiently where they differ.
-    ///
-    /// # Errors
-    /// When the host's side is lost and does not come again.
-    pub fn show(&mut self, program: &Program) -> Result<Shown, Lost> {
-        let first = match self.once(program, PATIENCE_MS)? {
-            Shown::Difference(first) => first,
-            other => return Ok(other),
-        };
-        for _ in 0..CONFIRMED {
-            match self.once(program, MORE_PATIENCE_MS)? {
-                Shown::Difference(again) if again.key == first.key => {}
-                Shown::Broken(what) => return Ok(Shown::Broken(what)),
-                _ => return Ok(Shown::Nothing),
-            }
-        }
-        Ok(Shown::Difference(first))
-    }
-
-    fn once(&mut self, program: &Program, patience_ms: u32) -> Result<Shown, Lost> {
+    fn once(&mut self, program: &Program, patience_ms: u32) -> Result<Verdict, Lost> {
         let exec = compile(program, SPACE);
         self.port = if self.port + 8 < PORTS.end { self.port + 8 } else { PORTS.start };
         let request = Request { exec, patience_ms, port: self.port, state: State::With };
         self.runs += 1;
-        let host = match self.host.run(&request) {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                // Not what is tested: begin again without this program.
-                self.host = self.launcher.start(Side::Host)?;
-                return Ok(Shown::Nothing);
-            }
+        let Ok(host) = self.host.run(&request) else {
+            // Not what is tested: begin again without this program.
+            self.host = self.launcher.start(Side::Host)?;
+            return Ok(Verdict::default());
         };
         let sandbox = match self.sandbox.run(&request) {
             Ok(outcome) => outcome,
             Err(lost) => {
-                let text = lost.to_string();
+                let found = lost_sandbox(&lost);
                 self.sandbox = self.launcher.start(Side::Sandbox)?;
-                return Ok(Shown::Broken(text));
+                return Ok(Verdict { found: Some(found), ..Verdict::default() });
             }
         };
-        let said = self.sandbox.take_said();
-        if said.contains("BUG") || said.contains("panicked") {
-            return Ok(Shown::Broken(said));
-        }
-        Ok(compare(program, &request.exec, &host, &sandbox).map_or(Shown::Nothing, Shown::Difference))
+        let answers = answers(program, &sandbox);
+        let found = bug_said(&self.sandbox.take_said()).or_else(|| {
+            let difference = compare(program, &request.exec, &host, &sandbox)?;
+            Some(Found { key: difference.key, text: difference.text })
+        });
+        Ok(Verdict { found, answers, features: Vec::new() })
     }
 
     /// What both sides do with a program, for a report.
@@ -111,18 +79,21 @@ impl Differential {
     }
 }
 
-/// Time left of a campaign.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline(Instant);
-
-impl Deadline {
-    /// So long from now.
-    pub fn after(time: Duration) -> Self {
-        Self(Instant::now() + time)
+impl Engine for Differential {
+    fn name(&self) -> &'static str {
+        "differential"
     }
 
-    /// Whether it is over.
-    pub fn is_over(self) -> bool {
-        Instant::now() >= self.0
+    /// Runs a program on both sides, again and more patiently where they differ.
+    fn run(&mut self, program: &Program) -> Result<Verdict, Lost> {
+        let first = self.once(program, PATIENCE_MS)?;
+        let Some(found) = &first.found else { return Ok(first) };
+        for _ in 0..CONFIRMED {
+            let again = self.once(program, MORE_PATIENCE_MS)?;
+            if again.found.as_ref().map(|found| &found.key) != Some(&found.key) {
+                return Ok(Verdict { found: None, ..first });
+            }
+        }
+        Ok(first)
     }
 }

@@ -43,6 +43,7 @@ plain!(SIGSET, "sigset", 8 { "" @ 0: Signals });
 plain!(FDPAIR, "fdpair", 8 { "" @ 0: Int(4), "" @ 4: Int(4) });
 plain!(PIPE_PAIR, "pipe_pair", 8 { "" @ 0: Fd("pipe"), "" @ 4: Fd("pipe") });
 plain!(SOCK_PAIR, "sock_pair", 8 { "" @ 0: Fd("sock"), "" @ 4: Fd("sock") });
+plain!(AIO_CONTEXT, "aio_context", 8 { "" @ 0: Hex(8) });
 plain!(TIMER_ID, "timer_id", 4 { "" @ 0: Id("timer") });
 plain!(IOVEC, "iovec", 16 { "iov_base" @ 0: Bytes, "iov_len" @ 8: Uint(8) });
 plain!(SOCKADDR_UN, "sockaddr_un", 110 { "sun_family" @ 0: Enum(2, "AF"), "sun_path" @ 2: Text(108) });
@@ -169,6 +170,7 @@ raw!(
         f_namelen: Int(8),
         f_frsize: Int(8),
         f_flags: Hex(8),
+        f_fsid: Hex(8),
     }
 );
 raw!(RLIMIT, "rlimit", general::rlimit64 { rlim_cur: Limit, rlim_max: Limit });
@@ -249,6 +251,7 @@ pub(super) static ALL: &[&Layout] = &[
     &FDPAIR,
     &PIPE_PAIR,
     &SOCK_PAIR,
+    &AIO_CONTEXT,
     &TIMER_ID,
     &IOVEC,
     &SOCKADDR_UN,

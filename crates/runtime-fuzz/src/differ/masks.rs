@@ -27,6 +27,8 @@ pub const MASKS: &[(&str, &str, &str)] = &[
     ("statfs", "f_ffree", "what is in use"),
     ("statfs", "f_files", "size of the machine"),
     ("statfs", "f_blocks", "size of the machine"),
+    ("statfs", "f_fsid", "number of a device"),
+    ("aio_context", "", "an address"),
     ("flock", "l_pid", "number of a process"),
     ("siginfo", "si_pid", "number of a process"),
     ("rusage", "", "usage"),

@@ -49,12 +49,14 @@ pub fn compare(program: &Program, exec: &Exec, host: &Outcome, sandbox: &Outcome
         let text = format!("host {}, sandbox {}", status(host.status), status(sandbox.status));
         return Some(Difference { call: None, key, text });
     }
-    state_difference(host, sandbox)
+    let found = state_difference(host, sandbox)?;
+    let call = program.calls.last()?;
+    known::find(call, &found.key, program).is_none().then_some(found)
 }
 
 fn status(status: i32) -> String {
     match status {
-        crate::guest::serve::HUNG => "hung".to_owned(),
+        crate::guest::HUNG => "hung".to_owned(),
         _ if status & 0x7f == 0 => format!("exit {}", status >> 8 & 0xff),
         _ => format!("signal {}", status & 0x7f),
     }
@@ -72,6 +74,7 @@ fn call_difference(
     if host.progress != sandbox.progress {
         let word = |outcome: &CallOutcome| match outcome.progress {
             Progress::Done => name_of(outcome.answer),
+            Progress::Waiting => "waiting or dead".to_owned(),
             other => format!("{other:?}").to_lowercase(),
         };
         return Some((format!("{} but {}", word(host), word(sandbox)), text()));

@@ -161,7 +161,13 @@ impl Generator<'_> {
             if field.name == "sa_restorer" {
                 continue;
             }
-            let value = if field.name == "sa_handler" { self.action() } else { value };
+            let value = match field.name {
+                "sa_handler" => self.action(),
+                "uid" | "gid" => Value::Num(self.pick(&[0, 1000, 1, 65534])),
+                "sem_num" => Value::Num(self.pick(&[0, 0, 1, 2, 7])),
+                "sem_op" => Value::Num(self.pick(&[1, 1, 0, 2, 0xffff, 0xfffe])),
+                _ => value,
+            };
             fields.push((at, value));
         }
         Struct { layout, fields }

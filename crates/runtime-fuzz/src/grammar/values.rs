@@ -79,6 +79,15 @@ impl Generator<'_> {
             Ty::Dev => Value::Num(self.pick(&[0, 0x103, 0x105])),
             Ty::Hidden => Value::Num(0),
             Ty::Int if arg.name == "timeout" => Value::Num(self.pick(&TIMEOUTS)),
+            Ty::Int if arg.name == "protocol" => {
+                let other = if self.random.one_in(8) { self.pick(&[1, 6, 17, 58, 255]) } else { 0 };
+                Value::Num(other)
+            }
+            Ty::Int if row.name == "semctl" && arg.name == "op" => {
+                Value::Num(self.pick(&[0, 1, 2, 3, 11, 12, 13, 14, 15, 16, 17, 18, 19]))
+            }
+            Ty::Int if arg.name == "nsems" => Value::Num(self.pick(&[1, 2, 4, 0, 32001])),
+            Ty::Int if arg.name == "semnum" || arg.name == "backlog" => Value::Num(self.pick(&[0, 0, 1, 5])),
             Ty::Int | Ty::Uint | Ty::Long | Ty::Ulong | Ty::Size | Ty::Off | Ty::Hex | Ty::Hex32 => {
                 Value::Num(self.number())
             }
@@ -146,6 +155,9 @@ impl Generator<'_> {
 
     pub(super) fn flags(&mut self, set: &str) -> u64 {
         let Some(names) = names::find(set) else { return 0 };
+        if set == "SOCK" && !self.random.one_in(12) {
+            return self.pick(&[1, 1, 2, 2, 5, 3]) | self.pick(&[0o4000, 0o4000, 0o4000, 0, 0o2_004_000]);
+        }
         let mut word = if names.field == 0 { 0 } else { self.value_of(names) };
         for _ in 0..self.random.below(3) {
             word |= self.random.pick(names.bits).map_or(0, |(_, bit)| *bit);

@@ -66,6 +66,8 @@ pub(super) fn run(request: &Request, shared: Arc<Shared>) -> ! {
         call(libc::SYS_setresgid, &[PLAIN; 3]);
         call(libc::SYS_setresuid, &[PLAIN; 3]);
     }
+    // A change of ids takes it away, and with it the owner of /proc/self.
+    call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE as u64, 1]);
     call(libc::SYS_umask, &[0o22]);
     if !raw::map_data() {
         raw::leave(99);

@@ -6,8 +6,8 @@
 mod child;
 mod place;
 mod raw;
-pub(crate) mod serve;
+mod serve;
 mod state;
 
 pub use place::{Bare, bare_container};
-pub use serve::serve;
+pub use serve::{HUNG, serve};

@@ -172,6 +172,11 @@ fn root_in_memory() -> io::Result<()> {
         let text = |name: &str| CStr::from_bytes_with_nul(name.as_bytes()).map(CStr::to_owned);
         let (Ok(source), Ok(target)) = (text(&source), text(&target)) else { continue };
         mount(&source, &target, c"", libc::MS_BIND, c"")?;
+        // So that no program changes their modes for the next; with what the host's own mount may not lose.
+        let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
+        mount(&source, &target, c"", flags, c"")
+            .or_else(|_| mount(&source, &target, c"", flags | libc::MS_NOSUID, c""))
+            .or_else(|_| mount(&source, &target, c"", flags | libc::MS_NOSUID | libc::MS_NOEXEC, c""))?;
     }
     mount(c"proc", c"/tmp/proc", c"proc", 0, c"")?;
     std::env::set_current_dir("/tmp")?;

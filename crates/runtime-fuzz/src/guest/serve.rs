@@ -14,7 +14,7 @@ use crate::program::User;
 use crate::wire::{CallOutcome, Outcome, Progress, Request, State, receive, send};
 
 /// Wait status of a process that did not end in time.
-pub(crate) const HUNG: i32 = -1;
+pub const HUNG: i32 = -1;
 /// What a program may take besides the waits of its calls.
 const ALLOWED_MS: u64 = 3000;
 

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         rename_finds_both_directories_before_names_are_too_long,
         rename_looks_at_the_old_directory_before_the_new_name,
         an_empty_path_is_missing_before_its_descriptor_is_bad,
+        an_empty_path_is_a_descriptor_where_that_is_asked,
         handle_is_read_before_its_mount_is_looked_at,
         flags_of_open_are_judged_before_the_descriptor,
         access_mode_three_may_make_nameless_files_and_lock_nothing,
@@ -96,6 +97,21 @@ fn an_empty_path_is_missing_before_its_descriptor_is_bad() {
     let into = stat.as_ptr() as usize;
     assert_eq!(call(libc::SYS_newfstatat, &[NO_FD, path, into, empty_path]), Err(Errno::EBADF));
     assert_eq!(call(libc::SYS_readlinkat, &[NO_FD, path, into, 8]), Err(Errno::EBADF));
+}
+
+fn an_empty_path_is_a_descriptor_where_that_is_asked() {
+    in_memory();
+    let (empty, name) = (text(""), text("file"));
+    let path = empty.as_ptr() as usize;
+    let fd = call(libc::SYS_openat, &[CWD, name.as_ptr() as usize, 0, 0]).expect("open") as usize;
+    let flag = libc::AT_EMPTY_PATH as usize;
+    const SYS_FCHMODAT2: i64 = 452;
+    assert_eq!(call(SYS_FCHMODAT2, &[fd, path, 0o640, flag]), Ok(0));
+    assert_eq!(call(libc::SYS_fchownat, &[fd, path, usize::MAX, usize::MAX, flag]), Ok(0));
+    assert_eq!(call(libc::SYS_faccessat2, &[fd, path, 0, flag]), Ok(0));
+    assert_eq!(call(libc::SYS_utimensat, &[fd, path, 0, flag]), Ok(0));
+    assert_eq!(call(libc::SYS_fchownat, &[fd, path, usize::MAX, usize::MAX, 0]), Err(Errno::ENOENT));
+    leave_memory();
 }
 
 fn handle_is_read_before_its_mount_is_looked_at() {

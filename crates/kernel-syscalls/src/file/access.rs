@@ -16,7 +16,7 @@ pub(crate) fn sys_faccessat2(cx: &Cx, dirfd: Fd, path: UserCStr, mode: u32, flag
     if flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_with(cx, dirfd, path, flags)?;
     let walk_flags = WalkFlags::from_at(flags);
     cx.with_walk(|walk| {
         if flags & AT_EACCESS != 0 {

@@ -144,7 +144,7 @@ pub(crate) fn sys_mount_setattr(
     }
     own_namespace(cx)?;
     let Some(change) = Change::read(cx, attr, size)? else { return Ok(()) };
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_with(cx, dirfd, path, flags)?;
     let at = cx.with_walk(|walk| target.resolve(walk, WalkFlags::from_at(flags)))?.top();
     change.apply(cx, &at, depth_of(flags))
 }

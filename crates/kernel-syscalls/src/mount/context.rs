@@ -165,7 +165,7 @@ pub(crate) fn sys_fspick(cx: &Cx, dirfd: Fd, path: UserCStr, flags: u32) -> SysR
     let mut walk_flags = WalkFlags::empty();
     walk_flags.set(WalkFlags::NOFOLLOW, flags & FSPICK_SYMLINK_NOFOLLOW != 0);
     walk_flags.set(WalkFlags::EMPTY_PATH, flags & FSPICK_EMPTY_PATH != 0);
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_even_empty(cx, dirfd, path)?;
     let at = cx.with_walk(|walk| target.resolve(walk, walk_flags))?.top();
     if !at.is_mount_root() {
         return Err(Errno::EINVAL);
@@ -209,7 +209,7 @@ pub(crate) fn sys_fsconfig(cx: &Cx, fd: Fd, cmd: u32, key: UserCStr, value: u64,
             Some(blob)
         }
         SET_PATH | SET_PATH_EMPTY => {
-            let target = Target::read(cx, Fd(aux), UserCStr(value))?;
+            let target = Target::read_even_empty(cx, Fd(aux), UserCStr(value))?;
             let flags = if cmd == SET_PATH_EMPTY { WalkFlags::EMPTY_PATH } else { WalkFlags::empty() };
             Some(shown(&cx.with_walk(|walk| target.resolve(walk, flags))?))
         }

@@ -34,7 +34,7 @@ fn open(cx: &Cx, dirfd: Fd, path: UserCStr, flags: u32, change: Option<&Change>)
         return Err(Errno::EINVAL);
     }
     let namespace = if flags & OPEN_TREE_CLONE != 0 { Some(own_namespace(cx)?) } else { None };
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_with(cx, dirfd, path, flags)?;
     let at = cx.with_walk(|walk| target.resolve(walk, WalkFlags::from_at(flags)))?;
     let cloexec = flags & OPEN_TREE_CLOEXEC != 0;
     let Some(namespace) = namespace else {

@@ -47,13 +47,20 @@ impl Target {
         Self::of(cx, dirfd, cx.mem().read_path(path)?, Empty::Allowed)
     }
 
+    /// As [`Target::read`], or [`Target::read_even_empty`] where the call's flags have AT_EMPTY_PATH.
+    pub(crate) fn read_with(cx: &Cx, dirfd: Fd, path: UserCStr, flags: u32) -> SysResult<Self> {
+        if flags & AT_EMPTY_PATH != 0 {
+            return Self::read_even_empty(cx, dirfd, path);
+        }
+        Self::read(cx, dirfd, path)
+    }
+
     /// As [`Target::read`]; with AT_EMPTY_PATH a null pointer is an empty path (Linux 6.11).
     pub(crate) fn read_maybe_empty(cx: &Cx, dirfd: Fd, path: UserCStr, flags: u32) -> SysResult<Self> {
-        match flags & AT_EMPTY_PATH != 0 {
-            true if path.0 == 0 => Self::of(cx, dirfd, Vec::new(), Empty::Allowed),
-            true => Self::read_even_empty(cx, dirfd, path),
-            false => Self::read(cx, dirfd, path),
+        if path.0 == 0 && flags & AT_EMPTY_PATH != 0 {
+            return Self::of(cx, dirfd, Vec::new(), Empty::Allowed);
         }
+        Self::read_with(cx, dirfd, path, flags)
     }
 
     fn of(cx: &Cx, dirfd: Fd, path: Vec<u8>, empty: Empty) -> SysResult<Self> {

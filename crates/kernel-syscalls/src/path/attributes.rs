@@ -13,7 +13,7 @@ pub(crate) fn sys_fchmodat2(cx: &Cx, dirfd: Fd, path: UserCStr, mode: u32, flags
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_with(cx, dirfd, path, flags)?;
     let flags = WalkFlags::from_at(flags);
     cx.with_walk(|walk| walk.chmod(&target.resolve(walk, flags)?, mode))
 }
@@ -56,7 +56,7 @@ pub(crate) fn sys_fchownat(
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_with(cx, dirfd, path, flags)?;
     let flags = WalkFlags::from_at(flags);
     let (owner, group) = owners(cx, owner, group)?;
     cx.with_walk(|walk| walk.chown(&target.resolve(walk, flags)?, owner, group))

@@ -21,7 +21,7 @@ pub(crate) fn sys_linkat(
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let old = Target::read_maybe_empty(cx, old_dirfd, old_path, flags)?;
+    let old = Target::read_with(cx, old_dirfd, old_path, flags)?;
     let flags = WalkFlags::from_at_follow(flags);
     let new = Target::read(cx, new_dirfd, new_path).or_else(|errno| {
         // What is wrong about the old name is told first.

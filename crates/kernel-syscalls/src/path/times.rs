@@ -14,7 +14,7 @@ const NOW: Times = Times { atime: SetTime::Now, mtime: SetTime::Now };
 
 /// Sets the times of what a path leads to.
 fn set_by_path(cx: &Cx, dirfd: Fd, path: UserCStr, times: Times, flags: u32) -> SysResult<()> {
-    let target = Target::read(cx, dirfd, path)?;
+    let target = Target::read_with(cx, dirfd, path, flags)?;
     let flags = WalkFlags::from_at(flags);
     cx.with_walk(|walk| walk.set_times(&target.resolve(walk, flags)?, times))
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod generate;
 mod layers;
 mod ratchet;
@@ -50,6 +51,12 @@ enum Task {
     /// Run what shows more the longer it runs.
     #[command(subcommand)]
     Soak(soak::Soak),
+    /// Run `palisade fuzz run`, built with counters of edges, which the engine `process` then follows.
+    Fuzz {
+        /// Passed on, such as `--time 10m`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run the benchmarks.
     Bench {
         /// Passed on, such as `micro`.
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(),
         Task::Test { args } => tests_runner::run(&args),
         Task::Soak(soak) => soak::run(&soak),
+        Task::Fuzz { args } => fuzz::run(&args),
         Task::Bench { args } => bench::run(&args),
     };
     match result {

@@ -44,7 +44,18 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let cargo = repo::cargo();
     repo::run(
         &cargo,
-        &["build", "--release", "-p", "runtime-cli", "-p", "runtime-watch", "-p", "runtime-shim"],
+        &[
+            "build",
+            "--release",
+            "-p",
+            "runtime-cli",
+            "-p",
+            "runtime-watch",
+            "-p",
+            "runtime-shim",
+            "-p",
+            "runtime-fuzz",
+        ],
     )?;
     // One run tells everything that fails.
     let units =

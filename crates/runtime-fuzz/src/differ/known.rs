@@ -15,7 +15,44 @@ pub struct Known {
 
 /// All of them; COMPAT.md shows the list.
 pub const KNOWN: &[Known] = &[
-    known("state fd", always_queue, "the open file of a queue does not keep O_CLOEXEC as a status flag"),
+    known(
+        "state fd",
+        is_nameless,
+        "the open file of a nameless file does not keep O_TMPFILE as a status flag",
+    ),
+    known(
+        "fstat ok writes statbuf at st_*id",
+        always,
+        "the kernel's own inodes are root's, whom the bare container cannot name",
+    ),
+    known("*chown* ok but EPERM", is_about_proc, "files of /proc have the owner that they have"),
+    known(
+        "*access* ok but EACCES",
+        is_about_proc,
+        "files of /proc are as their mode says also to capabilities",
+    ),
+    known("*statx* at stx_attributes_mask", always, "attributes that file systems of the host could have"),
+    known(
+        "openat2 E* but EAGAIN",
+        always,
+        "RESOLVE_CACHED is refused before the path is looked at: nothing is known to be cached",
+    ),
+    known("* EPERM but EACCES", is_about_proc, "names of /proc that cannot be removed"),
+    known("* EPERM but EISDIR", is_about_proc, "names of /proc that cannot be removed"),
+    known("* ok but EBUSY", is_about_devices, DEVICES),
+    known("linkat E* but EXDEV", is_about_devices, DEVICES),
+    known("sync_file_range ok but EINVAL", is_queue, "queues have no pages to write"),
+    known(
+        "readv E* but E*",
+        is_nothing_to_read,
+        "memory is read before the file is asked whether it can be read at all",
+    ),
+    known("ioctl E* but ENOTTY", is_attribute, "no file system here has attributes to set"),
+    known("sendfile EBADF but EINVAL", always, "which of two unfit descriptors is told"),
+    known("sendfile ok writes offset at byte 0", is_about_devices, "a device has no offset that moves"),
+    known("writev ok but EFAULT", is_about_devices, "/dev/null does not look at memory"),
+    known("read* EAGAIN but ok", is_empty_read, "an empty read never waits"),
+    known("state fd", is_queue, "the open file of a queue does not keep O_CLOEXEC as a status flag"),
     known("timer_create EOPNOTSUPP but *", is_alarm, "the host has no clock that wakes it"),
     known("timer_create EINVAL but EPERM", is_alarm, "the host has no clock that wakes it"),
     known("setgroups EINVAL but ok", is_root, NOT_NAMED),
@@ -134,15 +171,33 @@ fn is_about_proc(call: &Call, _: &Program) -> bool {
     has(call, |value| matches!(value, Value::Data(Data::Text(text)) if text.starts_with(b"/proc")))
 }
 
+/// Has O_TMPFILE.
+fn is_nameless(_: &Call, program: &Program) -> bool {
+    program.calls.iter().any(|call| call.row.name.starts_with("open") && has_flag(call, 0o20_000_000))
+}
+
+fn is_queue(_: &Call, program: &Program) -> bool {
+    program.calls.iter().any(|call| call.row.name == "mq_open")
+}
+
+fn is_nothing_to_read(call: &Call, program: &Program) -> bool {
+    let kinds = ["epoll_create", "epoll_create1", "signalfd", "signalfd4"];
+    let mut made = Vec::new();
+    let makers = program.calls.iter().filter(|maker| kinds.contains(&maker.row.name));
+    makers.for_each(|maker| maker.defines(|var| made.push(var)));
+    matches!(call.args.first(), Some(Value::Var(var)) if made.contains(var))
+}
+
+/// FS_IOC_SETFLAGS and its like: requests of the letter f.
+fn is_attribute(call: &Call, _: &Program) -> bool {
+    matches!(call.args.get(1), Some(Value::Num(request)) if request >> 8 & 0xff == 0x66 || request >> 8 & 0xff == 0x58)
+}
+
 fn always_socket(call: &Call, program: &Program) -> bool {
     let makers = program.calls.iter().filter(|maker| maker.row.family == "net");
     let mut made = Vec::new();
     makers.for_each(|maker| maker.defines(|var| made.push(var)));
     matches!(call.args.first(), Some(Value::Var(var)) if made.contains(var))
-}
-
-fn always_queue(_: &Call, program: &Program) -> bool {
-    program.calls.iter().any(|call| call.row.name == "mq_open")
 }
 
 fn is_netlink(call: &Call, _: &Program) -> bool {

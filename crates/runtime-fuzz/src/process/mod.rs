@@ -89,8 +89,8 @@ impl Engine for ProcessEngine {
         let mut found = found.or_else(panicked);
         if found.is_none() {
             found = rig.take_down(threads).map(|what| Found {
-                key: format!("leak {what}"),
-                text: format!("the {what} is still held when everything is down"),
+                key: format!("leak of {}", what.split(", ").last().unwrap_or("")),
+                text: format!("{what} is still open when its process is gone"),
             });
         }
         found = found.or_else(panicked);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use kernel_base::cred::{CapSet, Credentials};
+use kernel_base::reg::Fd;
 use kernel_fs::tmpfs::{Tmpfs, TmpfsOptions};
 use kernel_task::FdTable;
 use kernel_task::fork::ForkSnapshot;
@@ -10,6 +11,7 @@ use kernel_task::fs::FsState;
 use kernel_task::kernel::{Kernel, Uts};
 use kernel_task::limits::Limits;
 use kernel_vfs::device::DeviceRegistry;
+use kernel_vfs::file::File;
 use kernel_vfs::inode::SuperBlock;
 use kernel_vfs::mount::{Mount, MountFlags, MountNamespace};
 use platform_api::fake::{BASE, FakePlatform};
@@ -24,6 +26,8 @@ pub(super) const HOST: HostTid = 1001;
 pub(super) const SPACE: Space =
     Space { data: BASE, pages: BASE + DATA_LEN, bad: BASE + DATA_LEN + PAGES_LEN + 4096 };
 const PLAIN: u32 = 1000;
+/// Descriptors that are looked at.
+const DESCRIPTORS: i32 = 64;
 
 pub(super) struct Rig {
     pub(super) host: Arc<FakePlatform>,
@@ -75,19 +79,25 @@ impl Rig {
         self.events.drain();
     }
 
-    /// Ends the process, takes everything down, and tells what is still held then.
-    pub(super) fn take_down(self, threads: i32) -> Option<&'static str> {
+    /// Ends the process and tells which of the files that it had open are still open then.
+    pub(super) fn take_down(self, threads: i32) -> Option<String> {
+        let open: Vec<(String, Weak<File>)> = self.files();
         for thread in 0..threads {
             self.host.remove_thread(HOST + thread);
         }
         self.events.exited(HOST);
         self.events.drain();
-        let (kernel, host) = (Arc::downgrade(&self.kernel), Arc::downgrade(&self.host));
-        drop(self);
-        let is_held = |left: &Weak<Kernel>| left.strong_count() > 0;
-        if is_held(&kernel) {
-            return Some("kernel");
-        }
-        (host.strong_count() > 0).then_some("platform")
+        let left = open.iter().find(|(_, file)| file.strong_count() > 0);
+        left.map(|(name, _)| name.clone())
+    }
+
+    fn files(&self) -> Vec<(String, Weak<File>)> {
+        let Ok(task) = self.kernel.task(HOST) else { return Vec::new() };
+        let one = |fd: i32| {
+            let file = task.process.files.get(Fd(fd)).ok()?;
+            let name = format!("descriptor {fd}, {:?}", file.inode.kind());
+            Some((name, Arc::downgrade(&file)))
+        };
+        (0..DESCRIPTORS).filter_map(one).collect()
     }
 }

@@ -335,3 +335,176 @@ fn dashboard_asks_for_metrics_that_exist() {
         assert!(known.contains(&format!("# TYPE {base} ")), "{word}");
     }
 }
+
+/// Lines of events, each of which is as the schema says.
+fn checked_events(text: &str) -> Vec<Value> {
+    let deploy = integration::paths::package_dir().parent().expect("the workspace").join("deploy");
+    let path = deploy.join("security-events.schema.json");
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    let schema = compiler.compile(path.to_str().expect("UTF-8"), &mut schemas).expect("the schema is one");
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for (at, event) in events.iter().enumerate() {
+        if let Err(error) = schemas.validate(event, schema) {
+            panic!("{error}\n{event}");
+        }
+        assert_eq!(event["seq"], at, "{event}");
+    }
+    events
+}
+
+#[test]
+fn security_events_tell_what_a_container_did() {
+    ours(|runtime| {
+        let volume = tempfile::tempdir().expect("/tmp is writable");
+        let script = "echo a >/tmp/outside; echo b >/volume/inside; cat </etc/passwd >/dev/null; \
+                      nc local:/tmp/nobody </dev/null; su nobody -s /bin/sh -c 'id; echo x >/etc/passwd'; \
+                      setuidgid nobody cat /etc/shadow; exit 0";
+        let mount = json!({ "destination": "/volume", "type": "bind", "source": volume.path(), "options": ["rbind", "rw"] });
+        let bundle = busybox_shell(script).with(|config| {
+            config["mounts"].as_array_mut().expect("a list").push(mount.clone());
+            config["process"]["capabilities"] = Value::Null;
+        });
+        let (file, id) = (volume.path().join("events"), new_id());
+        let words = [
+            "run",
+            "--security-events",
+            &file.display().to_string(),
+            "--bundle",
+            &bundle.path().display().to_string(),
+            &id,
+        ];
+        let done = runtime.run(&words);
+        assert_eq!(done.status, 0, "{done:?}");
+        let events = checked_events(&std::fs::read_to_string(&file).expect("events"));
+        let has = |what: &str, holds: &dyn Fn(&Value) -> bool| {
+            assert!(events.iter().any(|event| event["type"] == what && holds(event)), "{what}: {events:#?}");
+        };
+        has("exec", &|event| {
+            event["path"].as_str().is_some_and(|path| path.contains("busybox") || path.contains("sh"))
+        });
+        has("exec", &|event| event["argv"][0].as_str().is_some_and(|name| name.contains("cat")));
+        has("open-write", &|event| event["path"] == "/tmp/outside" && event["created"] == true);
+        assert!(
+            !events.iter().any(|event| event["type"] == "open-write" && event["path"] == "/volume/inside")
+        );
+        assert!(!events.iter().any(|event| event["path"] == "/etc/passwd" && event["type"] == "open-write"));
+        assert!(events.iter().all(|event| event["container"] == id.as_str()));
+    });
+}
+
+#[test]
+fn reader_of_security_events_that_does_not_read_stalls_nobody() {
+    ours(|runtime| {
+        let dir = tempfile::tempdir().expect("/tmp is writable");
+        let socket = dir.path().join("socket");
+        let to = format!("unix:{}", socket.display());
+        let bundle = busybox_shell("i=0; while [ $i -lt 20000 ]; do : >/tmp/x; i=$((i+1)); done");
+        let (path, id) = (bundle.path().display().to_string(), new_id());
+        let words = ["run", "--security-events", &to, "--bundle", &path, &id];
+        let refused = runtime.run(&words);
+        assert!(refused.status != 0 && refused.stderr.contains("nobody listens there"), "{refused:?}");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).expect("it is ours");
+        let done = runtime.run(&words);
+        assert_eq!(done.status, 0, "{done:?}");
+        let (mut stream, _) = listener.accept().expect("it has connected");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("text");
+        // The last line may be cut: its reader did not take it in time.
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let events = checked_events(whole);
+        assert!(events.len() < 20_000 && events.len() > 100, "{}", events.len());
+    });
+}
+
+#[test]
+fn monitor_streams_events_and_says_how_many_it_dropped() {
+    ours(|runtime| {
+        let bundle = busybox_shell(": >/tmp/ready; while :; do : >/tmp/x; done");
+        let id = run_detached(runtime, &bundle);
+        runtime.wait_ready(&id);
+        let mut child = spawn(&mut runtime.command(&["monitor", &id]));
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut text = String::new();
+        // It reads nothing until more has happened than there is room for.
+        let calls = |runtime: &Runtime| -> f64 {
+            let metrics = runtime.ok(&["metrics", &id]).stdout;
+            let wanted = |line: &&str| line.starts_with("palisade_calls_total{") && line.contains("\"open");
+            metrics
+                .lines()
+                .filter(wanted)
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
+        };
+        let before = calls(runtime);
+        eventually("the container goes on", || calls(runtime) > before + 30_000.0);
+        while !text.contains("\"dropped\"") {
+            text.push_str(&lines.next().expect("it goes on").expect("text"));
+            text.push('\n');
+        }
+        checked_events(&text);
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it runs");
+        drop(lines);
+        assert!(child.wait().expect("it is ours").success());
+        runtime.ok(&["delete", "--force", &id]);
+    });
+}
+
+#[test]
+fn debug_names_what_calls_wait_for_and_who_holds_locks() {
+    ours(|runtime| {
+        let bundle = busybox_shell(
+            "flock /tmp/lock sleep 1000 & sleep 0.3; flock /tmp/lock true & : >/tmp/ready; wait",
+        );
+        let id = run_detached(runtime, &bundle);
+        runtime.wait_ready(&id);
+        let mut seen = Value::Null;
+        eventually("a call waits for the lock", || {
+            seen =
+                serde_json::from_str(&runtime.ok(&["debug", "--format", "json", &id]).stdout).expect("JSON");
+            let parked = seen["parked"].as_array().expect("a list");
+            parked.iter().any(|call| call["waitsFor"] == "a lock on /tmp/lock")
+        });
+        assert!(seen["locks"][0].as_str().is_some_and(|lock| lock.starts_with("exclusive")), "{seen}");
+        let open = |process: &Value| {
+            process["files"]
+                .as_array()
+                .is_some_and(|files| files.iter().any(|file| file["path"] == "/tmp/lock"))
+        };
+        assert!(seen["processes"].as_array().is_some_and(|all| all.iter().any(open)), "{seen}");
+        assert!(
+            seen["mounts"].as_array().is_some_and(|all| all.iter().any(|mount| mount["point"] == "/proc")),
+            "{seen}"
+        );
+        let text = runtime.ok(&["debug", "--stacks", &id]).stdout;
+        assert!(text.contains("for a lock on /tmp/lock") && !text.contains("mount:"), "{text}");
+        let root = runtime.root.path().display().to_string();
+        let top = process::run(
+            Command::new(&runtime.program).args(["top", "--once", "--interval", "0.2", "--root", &root]),
+            b"",
+        );
+        assert!(top.status == 0 && top.stdout.contains(&id), "{top:?}");
+        let screen = process::run(Command::new(&runtime.program).args(["top", "--root", &root]), b"");
+        assert!(screen.status != 0 && screen.stderr.lines().count() == 1, "{screen:?}");
+        runtime.ok(&["delete", "--force", &id]);
+    });
+}
+
+#[test]
+fn manual_has_a_page_for_each_command_and_shells_can_complete() {
+    ours(|runtime| {
+        let dir = tempfile::tempdir().expect("/tmp is writable");
+        runtime.ok(&["man", &dir.path().display().to_string()]);
+        let help = runtime.ok(&["--help"]).stdout;
+        let commands =
+            help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("commands");
+        let words = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let names: Vec<&str> = words.filter_map(|line| line.split_whitespace().next()).collect();
+        assert!(names.contains(&"trace") && names.len() > 20, "{help}");
+        let bash = runtime.ok(&["completions", "bash"]).stdout;
+        for name in names.iter().filter(|name| **name != "help") {
+            assert!(dir.path().join(format!("palisade-{name}.1")).is_file(), "{name}");
+            assert!(bash.contains(name), "{name}");
+        }
+        assert_eq!(process::run(Command::new("bash").arg("-n"), bash.as_bytes()).status, 0);
+    });
+}

@@ -7,7 +7,6 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 
@@ -55,10 +54,17 @@ impl Shared {
 
     /// Ends the process whose call made a handler panic.
     fn panicked(&self, cx: &Cx, payload: &(dyn std::any::Any + Send)) {
-        self.kernel.counts.panics.fetch_add(1, Ordering::Relaxed);
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("panic");
-        tracing::error!(nr = cx.call.nr, args = ?cx.call.args, pid = cx.process.pid, "BUG: handler panicked: {text}");
+        let place = current::take_panic().unwrap_or_else(|| "an unknown place".to_owned());
+        let name = syscall_table::by_nr(cx.call.nr).map_or("unknown", |row| row.name);
+        let (nr, args, pid, tid) = (cx.call.nr, cx.call.args, cx.process.pid, cx.guest_tid);
+        let version = env!("CARGO_PKG_VERSION");
+        let report = format!(
+            "palisade {version}: {name} ({nr}) of process {pid}, thread {tid}, arguments {args:x?}, panicked at {place}: {text}"
+        );
+        tracing::error!("BUG: {report}");
+        self.kernel.counts.note_panic(report);
         let _ = self.kernel.platform.send_signal(SignalTarget::Process(cx.process.tgid), Signal::SIGKILL);
         self.kernel.platform.reply(cx.call.id, Reply::Errno(Errno::EIO));
     }

@@ -85,6 +85,21 @@ pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC";
 /// All threads, by host id.
 type TaskMap = FxHashMap<HostTid, Arc<Task>>;
 
+/// Reports of panics that are kept.
+const MOST_REPORTS: usize = 8;
+
+impl Counts {
+    /// A handler has panicked.
+    pub fn note_panic(&self, report: String) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let mut reports = self.panic_reports.lock();
+        if reports.len() == MOST_REPORTS {
+            reports.remove(0);
+        }
+        reports.push(report);
+    }
+}
+
 /// What the container's owner wants to know of: counted whether somebody looks or not.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -92,6 +107,8 @@ pub struct Counts {
     pub gate_refusals: AtomicU64,
     /// Handlers that panicked: bugs of ours.
     pub panics: AtomicU64,
+    /// What is known of the last of them.
+    pub panic_reports: Mutex<Vec<String>>,
 }
 
 /// One container's kernel.

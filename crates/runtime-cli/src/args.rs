@@ -3,8 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::commands::debug::DebugArgs;
 use crate::commands::events::EventsArgs;
 use crate::commands::install::InstallArgs;
+use crate::commands::manual::{CompletionsArgs, ManArgs};
+use crate::commands::monitor::MonitorArgs;
 use crate::commands::profile::ProfileArgs;
 use crate::commands::spec::SpecArgs;
 use crate::commands::trace::TraceArgs;
@@ -92,6 +95,16 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Print the system calls of a running container, or of a program from its beginning
     Trace(TraceArgs),
+    /// Print the security events of a running container
+    Monitor(MonitorArgs),
+    /// Print what a container is doing: waiting calls, locks, open files, mounts
+    Debug(DebugArgs),
+    /// Show all sandboxes: CPU, memory, call rate, hottest calls
+    Top(SiblingArgs),
+    /// Print what completes this command line in a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    Man(ManArgs),
     /// Print where the time of a container's system calls goes
     Profile(ProfileArgs),
     /// Print a container's metrics in Prometheus's text format
@@ -357,6 +370,9 @@ pub(crate) struct TracingArgs {
     /// Print each system call of the guest that reaches the supervisor, to stderr or FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub(crate) strace: Option<PathBuf>,
+    /// Write security events, a JSON object in each line, to a file or a listening socket (unix:PATH)
+    #[arg(long, value_name = "FILE|unix:PATH")]
+    pub(crate) security_events: Option<OsString>,
     /// Check in the supervisor what the filter would allow natively, as far as progress allows
     #[arg(long)]
     pub(crate) strict: bool,

@@ -12,7 +12,7 @@ use runtime_oci::LinuxResources;
 
 use crate::frame;
 use crate::message::{Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State};
-use crate::observe::{Depth, Stats, TraceBatch, TraceFilter};
+use crate::observe::{Depth, Inspection, Stats, TraceBatch, TraceFilter};
 
 /// The socket's name in a sandbox's directory.
 const SOCKET: &str = "control.sock";
@@ -178,6 +178,22 @@ impl Client {
         let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         match self.call(&Request::Stats { id: id.to_owned(), depth, lease_ms }, &[])?.0 {
             Reply::Stats(stats) => Ok(*stats),
+            _ => Err(CallError::Unexpected),
+        }
+    }
+
+    /// What a container is doing at this moment.
+    pub fn inspect(&self, id: &str) -> Result<Inspection, CallError> {
+        match self.call(&Request::Inspect { id: id.to_owned() }, &[])?.0 {
+            Reply::Inspection(inspection) => Ok(*inspection),
+            _ => Err(CallError::Unexpected),
+        }
+    }
+
+    /// Has a container's security events written to `to`, which must not block.
+    pub fn monitor(&self, id: &str, to: BorrowedFd<'_>) -> Result<(), CallError> {
+        match self.call(&Request::Monitor { id: id.to_owned() }, &[to])?.0 {
+            Reply::Done => Ok(()),
             _ => Err(CallError::Unexpected),
         }
     }

@@ -8,7 +8,7 @@ use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, LinuxResources, ProcessSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::observe::{Depth, Stats, TraceBatch, TraceFilter};
+use crate::observe::{Depth, Inspection, Stats, TraceBatch, TraceFilter};
 
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,6 +51,11 @@ pub enum Request {
     /// Counts a container's calls for so long from now on (none: counts no more), and tells what was counted so far.
     /// [`Reply::Stats`].
     Stats { id: String, depth: Depth, lease_ms: u64 },
+    /// Tells what a container is doing at this moment. [`Reply::Inspection`].
+    Inspect { id: String },
+    /// Writes a container's security events to the descriptor that comes with it, which must not block, until the container
+    /// has ended or nobody reads. [`Reply::Done`].
+    Monitor { id: String },
     /// Ends all containers, and the supervisor. [`Reply::Done`], before it is gone.
     Shutdown,
 }
@@ -119,6 +124,7 @@ pub enum Reply {
     Containers(Vec<Container>),
     Traced(TraceBatch),
     Stats(Box<Stats>),
+    Inspection(Box<Inspection>),
     Refused(Refusal),
 }
 

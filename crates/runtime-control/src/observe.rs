@@ -173,6 +173,68 @@ pub struct PathStats {
     pub total_ns: u64,
 }
 
+/// What a container is doing at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    pub processes: Vec<ProcessState>,
+    /// The longest first.
+    pub parked: Vec<ParkedCall>,
+    /// Locks on files, in words.
+    pub locks: Vec<String>,
+    /// Handlers of calls that panicked lately, in words.
+    pub panics: Vec<String>,
+    /// What the first process reaches.
+    pub mounts: Vec<MountPlace>,
+}
+
+/// A process, and what it has open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessState {
+    pub pid: i32,
+    pub ppid: i32,
+    pub host_pid: i32,
+    pub comm: String,
+    pub exe: String,
+    /// Those that have made a call.
+    pub threads: Vec<i32>,
+    pub files: Vec<OpenFile>,
+    /// How many more there are.
+    pub more_files: u64,
+}
+
+/// A descriptor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenFile {
+    pub fd: i32,
+    pub path: String,
+    /// As in /proc/pid/fdinfo.
+    pub flags: u32,
+}
+
+/// A call that waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedCall {
+    pub pid: i32,
+    pub tid: i32,
+    pub comm: String,
+    pub call: String,
+    pub waits_for: String,
+    pub for_ns: u64,
+}
+
+/// A mount, and where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountPlace {
+    pub source: String,
+    pub point: String,
+    pub flags: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::{BUCKETS, bucket_of, upper_end_ns};

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use abi_linux::signal::Signal;
@@ -25,10 +26,10 @@ use kernel_task::{Kernel, Process};
 use platform_api::{HostTid, Platform};
 use platform_notify::maker::Maker;
 use platform_notify::{Ending, GuestIds, Instruction, Joined, NotifyPlatform, SpawnSpec};
-use runtime_control::observe::{Depth, Stats, TraceFilter};
+use runtime_control::observe::{Depth, Inspection, Stats, TraceFilter};
 use runtime_control::{State, WindowSize};
 use runtime_oci::cgroup::Cgroup;
-use runtime_oci::{ContainerSpec, ProcessSpec};
+use runtime_oci::{ContainerSpec, MountKind, ProcessSpec};
 
 use crate::beside::{self, Beside};
 use crate::console::Console;
@@ -39,6 +40,8 @@ use crate::launch::{self, Place, Sandbox};
 use crate::life::Life;
 use crate::network;
 use crate::observe::LiveTrace;
+use crate::observe::inspect;
+use crate::observe::security::Monitor;
 use crate::observe::stats::Counters;
 use crate::observe::strace::{self, TraceTo};
 use crate::owner::Owner;
@@ -80,6 +83,8 @@ pub(crate) struct Container {
     pub(crate) observers: Arc<Observers>,
     /// Of its calls, and of their parts.
     counters: Counters,
+    /// Threads that have something to write when it has ended.
+    writers: Mutex<Vec<JoinHandle<()>>>,
     pub(crate) sandbox: Sandbox,
     /// The host's master of the first process's terminal, until somebody takes it.
     master: Mutex<Option<OwnedFd>>,
@@ -126,6 +131,7 @@ impl Container {
                 engine: host.engine.clone(),
                 observers: Arc::clone(&host.observers),
                 counters: Counters::default(),
+                writers: Mutex::default(),
                 init: Life::new(pid, console),
                 master: Mutex::new(master),
                 joined: Mutex::default(),
@@ -176,6 +182,7 @@ impl Container {
             engine,
             observers,
             counters: Counters::default(),
+            writers: Mutex::default(),
             sandbox,
             published: Mutex::new(Some(published)),
             publisher: Mutex::default(),
@@ -239,6 +246,8 @@ impl Container {
         };
         self.forget_mount_points();
         self.observers.end();
+        let writers = std::mem::take(&mut *self.writers.lock());
+        writers.into_iter().for_each(|writer| drop(writer.join()));
         // The kernel keeps the dead until they have been waited for, and they the kernel.
         drop(self.kernel.zombies());
         self.init.end(*status.as_ref().unwrap_or(&ExitStatus::Signal(Signal::SIGKILL.raw())));
@@ -395,6 +404,20 @@ impl Container {
     /// Counts its calls for `lease` from now on, and tells what was counted so far.
     pub(crate) fn stats(&self, depth: Depth, lease: Duration) -> Stats {
         self.counters.ask(depth, lease, &self.observers, &self.kernel)
+    }
+
+    /// What it is doing at this moment.
+    pub(crate) fn inspect(&self) -> Inspection {
+        inspect::inspect(&self.kernel)
+    }
+
+    /// Writes its security events to `to` from now on.
+    pub(crate) fn monitor(&self, id: &str, to: OwnedFd) -> Result<(), Error> {
+        let volumes = self.spec.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Bind(_)));
+        let volumes = volumes.map(|mount| mount.destination.clone()).collect();
+        let writer = Monitor::start(id, volumes, to, &self.observers, &self.kernel)?;
+        self.writers.lock().push(writer);
+        Ok(())
     }
 
     /// Its processes by their host ids.

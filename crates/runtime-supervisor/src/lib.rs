@@ -72,6 +72,8 @@ pub struct Options<'a> {
     pub trace: Option<TraceTo>,
     /// Tell of each call.
     pub live: Option<Trace>,
+    /// Write security events there, under this name of the container. Must not block.
+    pub monitor: Option<(String, OwnedFd)>,
     /// Count where calls' time goes, and tell it at the end.
     pub profile: Option<Box<dyn FnOnce(Stats) + 'a>>,
     /// Where its host processes go.
@@ -133,7 +135,7 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
         (true, true) => OwnTerminal::Where,
         (true, false) => OwnTerminal::All,
     };
-    let Options { trace, live, profile, cgroup, descriptors, control } = options;
+    let Options { trace, live, profile, monitor, cgroup, descriptors, control } = options;
     let maker = control.as_ref().map(|control| Arc::clone(&control.maker));
     if maker.is_none() {
         confinement::scope();
@@ -148,6 +150,9 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
     let relay = relay.map(|pty| terminal::Relay::start(pty, Arc::clone(events))).transpose()?;
     let jobs = jobs::Jobs::start(signals, kernel, spec, relay.clone(), Arc::clone(events))?;
     container.set_owner(Some(jobs));
+    if let Some((id, to)) = monitor {
+        container.monitor(&id, to)?;
+    }
     if profile.is_some() {
         let _ = container.stats(Depth::Parts, FOREVER);
     }
@@ -214,9 +219,19 @@ fn begin(container: &Arc<Container>, keeper: Option<&Keeper>) -> Result<(), Erro
 
 /// What a process needs before it makes containers.
 fn prepare_process() -> Result<(), Error> {
+    note_panics();
     // Modes of files that guests make are the guest's umask's business.
     rustix::process::umask(rustix::fs::Mode::empty());
     allow_descriptors()
+}
+
+/// Has the place of a panic kept for the report of it.
+fn note_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        kernel_task::current::note_panic(info.location().map(ToString::to_string).unwrap_or_default());
+        usual(info);
+    }));
 }
 
 /// The supervisor holds the host's side of all its guests' files, each of which has the limit to itself elsewhere: where

@@ -159,6 +159,14 @@ impl Supervisor {
                 let stats = self.find(&id)?.container.stats(depth, lease);
                 Ok(Answer::Now(Reply::Stats(Box::new(stats)), None))
             }
+            Request::Inspect { id } => {
+                let inspection = self.find(&id)?.container.inspect();
+                Ok(Answer::Now(Reply::Inspection(Box::new(inspection)), None))
+            }
+            Request::Monitor { id } => {
+                let to = fds.into_iter().next().ok_or(Error::WrongState("a monitor needs a descriptor"))?;
+                self.find(&id)?.container.monitor(&id, to).map(done)
+            }
             Request::List => Ok(Answer::Now(Reply::Containers(self.list()), None)),
             Request::Shutdown => {
                 self.shutdown();

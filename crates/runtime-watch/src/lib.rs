@@ -5,4 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod prometheus;
+pub mod rates;
 pub mod sample;

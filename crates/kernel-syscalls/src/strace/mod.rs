@@ -26,6 +26,9 @@ use syscall_table::{Returns, Syscall, Ty};
 use crate::cx::Outcome;
 use crate::observe::Ending;
 
+/// The end of a line whose call was taken away, or still waits.
+pub const INTERRUPTED: &str = " = ? <interrupted>";
+
 /// Copies guest memory at an address into a buffer and says how many bytes it could.
 pub type ReadMem<'a> = dyn Fn(u64, &mut [u8]) -> usize + 'a;
 
@@ -142,7 +145,7 @@ impl Printer<'_> {
         self.out.push_str(" = ");
         match ending {
             Ending::Answered(result) => self.result(returns, result),
-            Ending::Interrupted => self.out.push_str("? <interrupted>"),
+            Ending::Interrupted => self.out.push_str(INTERRUPTED.trim_start_matches(" = ")),
         }
     }
 

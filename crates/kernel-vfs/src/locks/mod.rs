@@ -28,6 +28,17 @@ mod tests;
 /// Most locks on one file.
 const MAX_LOCKS: usize = 8192;
 
+/// A lock that is held, on bytes `start..=last` of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Device and inode number.
+    pub file: (u64, u64),
+    pub owner: LockOwner,
+    pub kind: LockKind,
+    pub start: u64,
+    pub last: u64,
+}
+
 /// Locks on one file.
 #[derive(Default)]
 struct FileLocks {
@@ -86,6 +97,33 @@ impl LockTable {
     #[must_use]
     pub fn wait_queue(&self) -> &WaitQueue {
         &self.queue
+    }
+
+    /// All locks that are held, at most [`MAX_LOCKS`]: for people.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        let files = self.files.lock();
+        let mut all = Vec::new();
+        for (&file, locks) in files.iter() {
+            all.extend(locks.whole.iter().map(|&(description, kind)| Held {
+                file,
+                owner: LockOwner::Description(description),
+                kind,
+                start: 0,
+                last: u64::MAX,
+            }));
+            all.extend(locks.records.iter().map(|record| Held {
+                file,
+                owner: record.owner,
+                kind: record.kind,
+                start: record.start,
+                last: record.last,
+            }));
+            if all.len() >= MAX_LOCKS {
+                break;
+            }
+        }
+        all
     }
 
     /// Changes the locks of one file, and wakes those who wait when `change` says that some were freed.

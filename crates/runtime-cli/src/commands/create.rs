@@ -8,7 +8,7 @@ use runtime_control::{Client, Create, Started, Streams, WindowSize};
 use runtime_oci::{Entry, ProcessSpec, Record};
 
 use crate::args::{CreateArgs, Global, LogFormat};
-use crate::commands::{containers, making};
+use crate::commands::{containers, making, monitor};
 
 pub(crate) fn create(args: &CreateArgs, global: &Global) -> Result<u8> {
     make(args, global)?;
@@ -60,7 +60,11 @@ fn bring_up(
         cgroup: record.cgroup.clone(),
         strace,
     };
+    let events = args.tracing.security_events.as_deref().map(monitor::open).transpose()?;
     let (Started { supervisor: pid, .. }, master) = supervisor.client.create(request, fds)?;
+    if let Some(events) = events {
+        supervisor.client.monitor(&record.id, events.as_fd())?;
+    }
     if let (Some(socket), Some(master)) = (&args.console_socket, &master) {
         making::send_console(socket, master)?;
     }

@@ -11,6 +11,7 @@ use runtime_oci::{ContainerSpec, MountKind, MountSpec, NetworkSpec, ProcessSpec,
 use runtime_supervisor::{ExitStatus, Options, Trace, TraceTo};
 
 use crate::args::{Args, Command, DoArgs, TracingArgs};
+use crate::commands::monitor;
 
 /// All of them: they count inside the container alone, where everything is its own (ARCHITECTURE.md).
 const ROOT_CAPS: u64 = 0x01ff_ffff_ffff;
@@ -80,10 +81,11 @@ pub(crate) fn run_program(args: &DoArgs, looked: Looked<'_>) -> Result<u8> {
 
 fn finish(spec: &ContainerSpec, tracing: &TracingArgs, looked: Looked<'_>) -> Result<u8> {
     let trace = tracing.strace.as_deref().map(trace_target).transpose()?;
-    let status = runtime_supervisor::run(
-        spec,
-        Options { trace, live: looked.live, profile: looked.profile, ..Options::default() },
-    )?;
+    let to = tracing.security_events.as_deref().map(monitor::open).transpose()?;
+    let monitor = to.map(|to| (String::from_utf8_lossy(&spec.hostname).into_owned(), to));
+    let Looked { live, profile } = looked;
+    let status =
+        runtime_supervisor::run(spec, Options { trace, monitor, live, profile, ..Options::default() })?;
     Ok(shell_status(status))
 }
 

@@ -2,6 +2,7 @@
 
 mod containers;
 mod create;
+pub(crate) mod debug;
 mod delete;
 mod doctor;
 pub(crate) mod events;
@@ -11,7 +12,9 @@ mod guest;
 pub(crate) mod install;
 mod kill;
 mod making;
+pub(crate) mod manual;
 mod metrics;
+pub(crate) mod monitor;
 mod pause;
 pub(crate) mod profile;
 mod ps;
@@ -50,6 +53,11 @@ pub(crate) fn status_of_failure(command: &Command) -> u8 {
         | Command::Fuzz(_)
         | Command::Trace(_)
         | Command::Profile(_)
+        | Command::Top(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Monitor(_)
+        | Command::Debug(_)
         | Command::Metrics(_)
         | Command::MetricsServer(_)
         | Command::Supervise(_) => FAILED,
@@ -75,6 +83,11 @@ pub(crate) fn run(command: Command, global: &Global) -> Result<u8> {
         Command::Resume(args) => pause::resume(&args, global),
         Command::Update(args) => update::update(&args, global),
         Command::Events(args) => events::events(&args, global),
+        Command::Monitor(args) => monitor::monitor(&args, global),
+        Command::Debug(args) => debug::debug(&args, global),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
+        Command::Top(args) => sibling::become_sibling("top", &args),
         Command::Profile(args) => profile::profile(&args, global),
         Command::Metrics(args) => metrics::metrics(&args, global),
         Command::MetricsServer(args) => sibling::become_sibling("metrics-server", &args),

@@ -10,7 +10,7 @@ use runtime_oci::{Entry, ProcessId, Record, Status};
 use runtime_supervisor::{Control, Error, Maker, Options, Reach};
 
 use crate::args::{Global, RunArgs};
-use crate::commands::{containers, create, guest, making, start};
+use crate::commands::{containers, create, guest, making, monitor, start};
 
 pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<u8> {
     if args.detach {
@@ -74,7 +74,10 @@ fn supervise(
         created: Box::new(created),
     };
     let cgroup = record.cgroup.clone();
-    let options = Options { trace, live: None, profile: None, cgroup, descriptors, control: Some(control) };
+    let to = args.create.tracing.security_events.as_deref().map(monitor::open).transpose()?;
+    let monitor = to.map(|to| (record.id.clone(), to));
+    let options =
+        Options { trace, live: None, profile: None, monitor, cgroup, descriptors, control: Some(control) };
     Ok(guest::shell_status(runtime_supervisor::run(&record.spec, options)?))
 }
 

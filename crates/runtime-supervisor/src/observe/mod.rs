@@ -3,9 +3,14 @@
 //! | module | tells |
 //! |---|---|
 //! | [`strace`] | `--strace`: a line for each call, written before the call is answered: none is lost |
+//! | [`inspect`] | what waits, what is open and locked: asked once, nothing observed |
+//! | [`security`] | security events to a file or socket |
 //! | [`stats`] | counts for metrics and profiles, with a lease |
 //! | [`tap`] | a live trace: calls in rings of bounded size, which a thread of their own takes to a client; what finds no room is counted |
 
+mod address;
+pub(crate) mod inspect;
+pub(crate) mod security;
 pub(crate) mod stats;
 pub(crate) mod strace;
 pub(crate) mod tap;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use integration::bundle::Bundle;
 use integration::process;
-use integration::runtime::{Runtime, busybox_shell, eventually, new_id, ours};
+use integration::runtime::{Runtime, busybox_shell, debian_shell, eventually, new_id, ours};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -452,7 +452,7 @@ fn monitor_streams_events_and_says_how_many_it_dropped() {
 #[test]
 fn debug_names_what_calls_wait_for_and_who_holds_locks() {
     ours(|runtime| {
-        let bundle = busybox_shell(
+        let bundle = debian_shell(
             "flock /tmp/lock sleep 1000 & sleep 0.3; flock /tmp/lock true & : >/tmp/ready; wait",
         );
         let id = run_detached(runtime, &bundle);

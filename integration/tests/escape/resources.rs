@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::programs;
 use crate::waiting::{Waiting, status_line};
 
-/// Most memory that a supervisor may have had when one program has used up one resource, with 1024 descriptors: the
-/// bound that SECURITY.md states.
-const MOST_MB: u64 = 600;
+/// Most memory that a supervisor may have had when one program has used up one resource: the bound
+/// that SECURITY.md states.
+const MOST_MB: u64 = 400;
 
 /// What to exhaust, and what the limit answers.
 const BOMBS: &[(&str, &str)] = &[

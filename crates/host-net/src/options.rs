@@ -105,6 +105,29 @@ pub const ROWS: &[Row] = &[
     // SO_INCOMING_NAPI_ID, SO_COOKIE.
     read_only(SOCKET, 56, 4),
     read_only(SOCKET, 57, 8),
+    // SO_TIMESTAMPING, SO_WIFI_STATUS, SO_NOFCS, SO_BPF_EXTENSIONS, SO_CNX_ADVICE, SO_TXTIME, SO_BINDTOIFINDEX.
+    Row { value: Value::Sized(&[4, 8]), most: 8, ..receives(SOCKET, 37) },
+    receives(SOCKET, 41),
+    int(SOCKET, 43),
+    read_only(SOCKET, 48, 4),
+    Row { most: 0, ..int(SOCKET, 53) },
+    Row { most: 8, ..sized(SOCKET, 61, &[8]) },
+    int(SOCKET, 62),
+    // SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW.
+    receives(SOCKET, 63),
+    receives(SOCKET, 64),
+    Row { value: Value::Sized(&[4, 8]), most: 8, ..receives(SOCKET, 65) },
+    // SO_PREFER_BUSY_POLL, SO_BUSY_POLL_BUDGET, SO_NETNS_COOKIE, SO_BUF_LOCK, SO_TXREHASH, SO_RCVMARK; those of AF_UNIX alone.
+    refused(SOCKET, 69, 4),
+    refused(SOCKET, 70, 0),
+    read_only(SOCKET, 71, 8),
+    int(SOCKET, 72),
+    int(SOCKET, 74),
+    refused(SOCKET, 75, 4),
+    int(SOCKET, 76),
+    int(SOCKET, 83),
+    // SO_RCVPRIORITY.
+    receives(SOCKET, 82),
     // IP_TOS, IP_TTL, IP_OPTIONS (none are ever set), IP_RECVOPTS, IP_RETOPTS, IP_PKTINFO, IP_MTU_DISCOVER, IP_RECVERR.
     int(IP, 1),
     int(IP, 2),
@@ -123,7 +146,10 @@ pub const ROWS: &[Row] = &[
     receives(IP, 20),
     int(IP, 21),
     receives(IP, 23),
-    // IP_BIND_ADDRESS_NO_PORT, IP_RECVFRAGSIZE, IP_RECVERR_RFC4884.
+    // IP_PASSSEC, IP_NODEFRAG (for raw sockets), IP_PROTOCOL; IP_BIND_ADDRESS_NO_PORT, IP_RECVFRAGSIZE, IP_RECVERR_RFC4884.
+    receives(IP, 18),
+    read_only(IP, 22, 4),
+    read_only(IP, 52, 4),
     int(IP, 24),
     receives(IP, 25),
     int(IP, 26),
@@ -219,6 +245,10 @@ pub const ROWS: &[Row] = &[
     int(TCP, 34),
     receives(TCP, 36),
     int(TCP, 37),
+    // TCP_RTO_MAX_MS, TCP_RTO_MIN_US, TCP_DELACK_MAX_US.
+    int(TCP, 44),
+    int(TCP, 45),
+    int(TCP, 46),
     // UDP_CORK, UDP_NO_CHECK6_TX, UDP_NO_CHECK6_RX, UDP_SEGMENT, UDP_GRO.
     int(UDP, 1),
     int(UDP, 101),

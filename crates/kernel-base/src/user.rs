@@ -179,15 +179,16 @@ impl<'a> GuestMem<'a> {
             return Err(Errno::EINVAL);
         }
         let raw = self.read_array(at, count)?;
+        // Linux looks at all lengths before it looks at an address.
+        if raw.iter().any(|piece: &IoVec| piece.len > i64::MAX as u64) {
+            return Err(Errno::EINVAL);
+        }
         let mut pieces = SmallVec::with_capacity(count.min(8));
         let mut total = 0usize;
         for piece in raw {
-            if piece.len > i64::MAX as u64 {
-                return Err(Errno::EINVAL);
-            }
             let len = (piece.len as usize).min(MAX_RW_COUNT - total);
+            Self::check(piece.base, len)?;
             if len > 0 {
-                Self::check(piece.base, len)?;
                 pieces.push(Range { addr: piece.base, len });
                 total += len;
             }

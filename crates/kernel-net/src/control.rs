@@ -51,7 +51,13 @@ impl Credential {
 pub enum Control {
     Rights(Vec<i32>),
     Credentials(Credential),
-    Other { level: i32, kind: i32, data: Vec<u8> },
+    /// One of these two of a wrong size, which matters to AF_UNIX alone.
+    Wrong,
+    Other {
+        level: i32,
+        kind: i32,
+        data: Vec<u8>,
+    },
 }
 
 /// CMSG_ALIGN.
@@ -86,7 +92,7 @@ pub fn parse(bytes: &[u8]) -> SysResult<Vec<Control>> {
                 found.push(Control::Rights(numbers));
             }
             (SOL_SOCKET, SCM_CREDENTIALS) => {
-                found.push(Control::Credentials(Credential::from_bytes(data).ok_or(Errno::EINVAL)?));
+                found.push(Credential::from_bytes(data).map_or(Control::Wrong, Control::Credentials));
             }
             (SOL_SOCKET, _) => return Err(Errno::EINVAL),
             _ => found.push(Control::Other { level, kind, data: data.to_vec() }),

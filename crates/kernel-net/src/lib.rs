@@ -18,6 +18,7 @@ mod memory;
 pub mod namespace;
 pub mod netlink;
 pub mod options;
+mod rare;
 pub mod socket;
 pub mod stack;
 pub mod unix;

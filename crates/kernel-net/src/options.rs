@@ -9,6 +9,7 @@ use kernel_base::caller::Caller;
 use kernel_base::cred::Cap;
 
 use crate::control::Credential;
+use crate::rare::Rare;
 use crate::socket::Socket;
 
 /// Default and greatest size of the buffers, before doubling (net.core.wmem_default and wmem_max).
@@ -51,6 +52,9 @@ pub mod so {
     pub const PROTOCOL: i32 = 38;
     pub const DOMAIN: i32 = 39;
     pub const PEERGROUPS: i32 = 59;
+    pub const RCVTIMEO_NEW: i32 = 66;
+    pub const SNDTIMEO_NEW: i32 = 67;
+    pub const NETNS_COOKIE: i32 = 71;
 }
 
 /// What is set on one socket.
@@ -66,6 +70,7 @@ pub struct Options {
     receive_low_water: AtomicI32,
     priority: AtomicI32,
     mark: AtomicU32,
+    rare: Rare,
 }
 
 impl Default for Options {
@@ -91,6 +96,7 @@ impl Options {
             receive_low_water: AtomicI32::new(1),
             priority: AtomicI32::new(0),
             mark: AtomicU32::new(0),
+            rare: Rare::default(),
         }
     }
 }
@@ -162,6 +168,7 @@ impl Options {
         self.receive_low_water.store(from.receive_low_water.load(relaxed), relaxed);
         self.priority.store(from.priority.load(relaxed), relaxed);
         self.mark.store(from.mark.load(relaxed), relaxed);
+        self.rare.inherit(&from.rare);
     }
 
     /// SO_LINGER with no time: a close resets.
@@ -303,10 +310,18 @@ pub fn set(socket: &dyn Socket, who: &dyn Caller, name: i32, value: &[u8]) -> Sy
         so::TYPE | so::PROTOCOL | so::DOMAIN | so::ERROR => Err(Errno::ENOPROTOOPT),
         // Since Linux 6.14 SO_REUSEPORT is for INET alone.
         so::REUSEPORT if is_unix && int_of(value)? != 0 => Err(Errno::EOPNOTSUPP),
-        // Since Linux 6.16 SO_PASSCRED is for AF_UNIX, netlink and Bluetooth alone.
-        so::PASSCRED if !is_unix && socket.identity().domain != AF_NETLINK => Err(Errno::EOPNOTSUPP),
+        so::PASSCRED | so::PASSSEC if !may_receive_credentials(socket.identity().domain) => {
+            int_of(value).and(Err(Errno::EOPNOTSUPP))
+        }
+        so::RCVTIMEO_NEW => socket.options().set(who, so::RCVTIMEO, value),
+        so::SNDTIMEO_NEW => socket.options().set(who, so::SNDTIMEO, value),
         _ => {
-            socket.options().set(who, name, value)?;
+            match socket.options().set(who, name, value) {
+                Err(Errno::ENOPROTOOPT) => {
+                    return socket.options().rare.set(who, socket.identity(), name, int_of(value)?);
+                }
+                result => result?,
+            }
             // A larger buffer may let a writer go on.
             if matches!(name, so::SNDBUF | so::SNDBUFFORCE) {
                 socket.wait_queue().wake(socket.poll());
@@ -317,6 +332,11 @@ pub fn set(socket: &dyn Socket, who: &dyn Caller, name: i32, value: &[u8]) -> Sy
 }
 
 const AF_NETLINK: u16 = 16;
+
+/// Since Linux 6.16 (sk_may_scm_recv).
+fn may_receive_credentials(domain: u16) -> bool {
+    matches!(domain, crate::unix::AF_UNIX | AF_NETLINK)
+}
 
 /// getsockopt(2) at level SOL_SOCKET: the value, which the caller cuts to the guest's buffer of `wanted` bytes.
 pub fn get(socket: &dyn Socket, name: i32, wanted: usize) -> SysResult<Vec<u8>> {
@@ -343,6 +363,15 @@ pub fn get(socket: &dyn Socket, name: i32, wanted: usize) -> SysResult<Vec<u8>> 
             let peer = socket.peer_credential().ok_or(Errno::ENODATA)?;
             Ok(peer.groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect())
         }
-        _ => socket.options().get(name),
+        so::NETNS_COOKIE if wanted != 8 => Err(Errno::EINVAL),
+        // Of the initial network namespace, which a sandbox takes its own for.
+        so::NETNS_COOKIE => Ok(1u64.to_ne_bytes().to_vec()),
+        so::RCVTIMEO_NEW => socket.options().get(so::RCVTIMEO),
+        so::SNDTIMEO_NEW => socket.options().get(so::SNDTIMEO),
+        so::PASSCRED | so::PASSSEC if !may_receive_credentials(identity.domain) => Err(Errno::EOPNOTSUPP),
+        _ => match socket.options().get(name) {
+            Err(Errno::ENOPROTOOPT) => socket.options().rare.get(identity, name).and_then(int),
+            result => result,
+        },
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use abi_linux::{Errno, SysResult};
-use host_net::options::{IP, SOCKET, row};
+use host_net::options::{IP, IPV6, SOCKET, row};
 use kernel_base::caller::Caller;
 
 use super::socket::HostSocket;
@@ -21,9 +21,8 @@ impl HostSocket {
     pub(super) fn set_general(&self, who: &dyn Caller, name: i32, value: &[u8]) -> Option<SysResult<()>> {
         match name {
             // Waiting is the supervisor's; the others cannot be set on any socket, or not on these.
-            so::RCVTIMEO | so::SNDTIMEO | so::TYPE | so::PROTOCOL | so::DOMAIN | so::ERROR | so::PASSCRED => {
-                None
-            }
+            so::RCVTIMEO | so::SNDTIMEO | so::RCVTIMEO_NEW | so::SNDTIMEO_NEW => None,
+            so::TYPE | so::PROTOCOL | so::DOMAIN | so::ERROR | so::PASSCRED | so::PASSSEC => None,
             so::LINGER => Some(self.set_linger(who, value)),
             so::RCVLOWAT => {
                 let kept = self.options.set(who, name, value);
@@ -51,7 +50,9 @@ impl HostSocket {
     }
 
     pub(super) fn set_host_option(&self, level: i32, name: i32, value: &[u8]) -> SysResult<()> {
-        let row = row(level, name).ok_or(Errno::ENOPROTOOPT)?;
+        // ipv6_setsockopt is for sockets of AF_INET6, and looks at no value of others.
+        let is_foreign = level == IPV6 && self.host.is_v4();
+        let row = row(level, name).filter(|_| !is_foreign).ok_or(Errno::ENOPROTOOPT)?;
         self.host.set_option(row, value)?;
         if row.adds_control {
             self.has_control.store(true, Ordering::Relaxed);
@@ -71,7 +72,11 @@ impl HostSocket {
             | so::RCVLOWAT
             | so::PEERNAME
             | so::PEERCRED
-            | so::PEERGROUPS => None,
+            | so::PEERGROUPS
+            | so::RCVTIMEO_NEW
+            | so::SNDTIMEO_NEW
+            | so::PASSCRED
+            | so::PASSSEC => None,
             ZEROCOPY => {
                 let is_on = i32::from(self.zerocopy.is_on.load(Ordering::Relaxed));
                 Some(Ok(is_on.to_ne_bytes().to_vec()))
@@ -81,7 +86,8 @@ impl HostSocket {
     }
 
     pub(super) fn host_option(&self, level: i32, name: i32, wanted: usize) -> SysResult<Vec<u8>> {
-        let Some(row) = row(level, name) else {
+        let is_foreign = level == IPV6 && self.host.is_v4();
+        let Some(row) = row(level, name).filter(|_| !is_foreign) else {
             // ip_getsockopt, unlike its relatives.
             let is_known = matches!(level, SOCKET | IP) || level == self.host.number || !self.host.is_v4();
             return Err(if is_known { Errno::ENOPROTOOPT } else { Errno::EOPNOTSUPP });

@@ -11,6 +11,7 @@ use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
 use host_net::address::Address;
 use host_net::kinds::Protocol;
+use host_net::options::{IP, IPV6};
 use host_net::{Count, Name, ShutdownHow, control};
 use kernel_base::caller::Caller;
 use kernel_base::cred::Cap;
@@ -291,10 +292,13 @@ impl Socket for HostSocket {
         Ok(())
     }
     fn send(&self, who: &dyn Caller, message: Outgoing<'_>) -> SysResult<usize> {
-        let to = message.to.map(|to| Address::from_guest(to.address)).transpose()?;
+        // A connection has its peer, whatever the message says, unless it is to be made by this message.
+        let ignores = self.host.protocol == Protocol::Tcp && !message.flags.contains(MessageFlags::FASTOPEN);
+        let to = message.to.filter(|_| !ignores).map(|to| Address::from_guest(to.address)).transpose()?;
         let mut controls = Vec::new();
         for RawControl { level, kind, data } in &message.control.others {
-            control::append(&mut controls, *level, *kind, data)?;
+            let own = if self.host.is_v4() { IP } else { IPV6 };
+            control::append(&mut controls, own, *level, *kind, data)?;
         }
         let flags = message.flags.bits();
         let sent = self.attempt(WRITABLE, || self.host.send(message.bytes, to.as_ref(), &controls, flags));

@@ -161,6 +161,33 @@ pub fn is_broadcast(ip: IpAddr) -> bool {
     ip == IpAddr::V4(Ipv4Addr::new(127, 255, 255, 255)) || ip == IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0))
 }
 
+/// lo's broadcast address as it is written.
+pub const LO_BROADCAST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 255, 255, 255));
+
+/// The interface that a `struct sockaddr_in6` names; 0: none.
+fn scope(bytes: &[u8]) -> u32 {
+    bytes.get(24..28).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_ne_bytes)
+}
+
+/// Addresses of one link alone say which: EINVAL.
+pub fn check_scope(bytes: &[u8], ip: IpAddr) -> SysResult<()> {
+    let is_lost = matches!(ip, IpAddr::V6(ip) if is_of_link(ip)) && scope(bytes) == 0;
+    if is_lost { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// As [`check_scope`], of bind(2): ENODEV for an interface that there is not.
+pub fn check_bound_scope(bytes: &[u8], ip: IpAddr) -> SysResult<()> {
+    check_scope(bytes, ip)?;
+    let is_unknown =
+        matches!(ip, IpAddr::V6(ip) if is_of_link(ip)) && !matches!(scope(bytes), 0 | LOOPBACK_INDEX);
+    if is_unknown { Err(Errno::ENODEV) } else { Ok(()) }
+}
+
+fn is_of_link(ip: Ipv6Addr) -> bool {
+    let [first, second, ..] = ip.octets();
+    ip.is_unicast_link_local() || first == 0xff && second & 0xf == 2
+}
+
 /// Where a packet to `ip` arrives, and from which address it comes unless the socket has one: no address stands for
 /// the loopback's, and nothing else can be reached.
 pub fn route(ip: IpAddr) -> SysResult<(IpAddr, IpAddr)> {

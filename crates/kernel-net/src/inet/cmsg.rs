@@ -51,6 +51,9 @@ pub(super) fn received(settings: &Settings, version: Version, arrival: &Arrival)
     found
 }
 
+const UDP: i32 = 17;
+const UDP_SEGMENT: i32 = 103;
+
 /// What control messages say of one packet to be sent.
 #[derive(Default, Debug)]
 pub(super) struct Sending {
@@ -107,8 +110,12 @@ pub(super) fn sending(messages: &[RawControl], version: Version) -> SysResult<Se
                 }
                 sending.tos = u8::try_from(class).ok();
             }
+            // UDP_SEGMENT would cut the message, which lo need not do.
+            (UDP, UDP_SEGMENT) if data.len() == 2 => {}
+            (UDP, _) => return Err(Errno::EINVAL),
+            (IP, _) if version == Version::V4 => return Err(Errno::EINVAL),
+            (IPV6, _) if version == Version::V6 => return Err(Errno::EINVAL),
             // A level that is not this protocol's is passed over.
-            (IP | IPV6, _) => return Err(Errno::EINVAL),
             _ => {}
         }
     }

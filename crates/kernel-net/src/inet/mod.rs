@@ -97,7 +97,12 @@ impl Common {
         if is_mapped && self.settings.is_v6_only() {
             return Err(Errno::EINVAL);
         }
-        let is_group = to.ip.is_multicast() || address::is_broadcast(to.ip);
+        if kind == SocketKind::Stream && to.ip.is_ipv6() && to.ip.is_multicast() {
+            return Err(Errno::EINVAL);
+        }
+        address::check_bound_scope(bytes, to.ip)?;
+        let is_limited = self.version == Version::V4 && to.ip == std::net::Ipv4Addr::BROADCAST;
+        let is_group = to.ip.is_multicast() || address::is_broadcast(to.ip) || is_limited;
         let may_be_group = kind == SocketKind::Datagram || self.version == Version::V4;
         if !(to.ip.is_unspecified() || address::is_local(to.ip) || is_group && may_be_group) {
             return Err(Errno::EADDRNOTAVAIL);

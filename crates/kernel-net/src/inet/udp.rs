@@ -159,14 +159,15 @@ impl UdpSocket {
             self.enter(&state);
             return Ok(());
         }
+        self.autobind(&mut state)?;
         let wanted = match address::family(to) {
             Some(address::AF_INET) => address::parse_destination(to, self.common.version)?,
             _ => address::parse(to, self.common.version, Purpose::Connect)?,
         };
         let bound = state.bound_ip;
+        address::check_scope(to, wanted.ip)?;
         let (remote, from) = self.route(wanted, bound, false)?;
         self.check_broadcast(remote.ip)?;
-        self.autobind(&mut state)?;
         state.local.ip = from;
         state.remote = Some(remote);
         state.ended = Ended::empty();
@@ -176,6 +177,10 @@ impl UdpSocket {
 
     /// As [`Common::route`]; a group is reached by who has named lo in some way.
     fn route(&self, to: Endpoint, bound: IpAddr, has_interface: bool) -> SysResult<(Endpoint, IpAddr)> {
+        // Who is bound has named the interface, which broadcasts.
+        if to.ip == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) && !bound.is_unspecified() {
+            self.check_broadcast(address::LO_BROADCAST)?;
+        }
         if !(to.ip.is_multicast() && to.ip.is_ipv4()) {
             return self.common.route(to, bound);
         }
@@ -193,7 +198,9 @@ impl UdpSocket {
     }
 
     fn send_datagram(&self, who: &dyn Caller, message: &Outgoing<'_>) -> SysResult<usize> {
-        if message.flags.contains(MessageFlags::OOB) {
+        // Before anything is looked at (inet_send_prepare).
+        self.autobind(&mut self.state.lock())?;
+        if message.flags.contains(MessageFlags::OOB) && self.common.version == Version::V4 {
             return Err(Errno::EOPNOTSUPP);
         }
         if message.bytes.len() > MOST {
@@ -227,7 +234,6 @@ impl UdpSocket {
         if message.bytes.len() > most {
             return Err(Errno::EMSGSIZE);
         }
-        self.autobind(&mut state)?;
         let from = Endpoint { ip: from, port: state.local.port };
         let is_connected = state.remote.is_some();
         drop(state);
@@ -412,7 +418,8 @@ impl Socket for UdpSocket {
         Ok(self.state.lock().local.to_bytes(self.common.version))
     }
     fn peer_name(&self) -> SysResult<Vec<u8>> {
-        let remote = self.state.lock().remote.ok_or(Errno::ENOTCONN)?;
+        // Without a port it is connected, and has no name (inet_getname).
+        let remote = self.state.lock().remote.filter(|remote| remote.port != 0).ok_or(Errno::ENOTCONN)?;
         Ok(remote.to_bytes(self.common.version))
     }
     fn take_error(&self) -> Option<Errno> {

@@ -101,7 +101,9 @@ pub(super) fn read_control(cx: &Cx, socket: &dyn Socket, header: &Header) -> Sys
         match message {
             // scm_send of netlink; the internet's sockets pass over what is AF_UNIX's (__sock_cmsg_send).
             Control::Rights(_) if domain == AF_NETLINK => return Err(Errno::EINVAL),
-            Control::Rights(_) | Control::Credentials(_) if !matches!(domain, AF_UNIX | AF_NETLINK) => {}
+            Control::Rights(_) | Control::Credentials(_) | Control::Wrong
+                if !matches!(domain, AF_UNIX | AF_NETLINK) => {}
+            Control::Wrong => return Err(Errno::EINVAL),
             Control::Rights(numbers) => {
                 for number in numbers {
                     let file = cx.process.files.get(Fd(number))?;

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use abi_linux::fs::{Events, OpenFlags};
+use abi_linux::signal::Signal;
 use abi_linux::{Errno, SysResult};
+use kernel_base::caller::Caller;
 use kernel_base::reg::Fd;
 use kernel_base::user::Pieces;
 use kernel_net::socket::{Destination, Outgoing, SendControl};
-use kernel_net::{MessageFlags, Socket};
+use kernel_net::{MessageFlags, Socket, SocketKind};
 
 use super::message::{self, Header, MMSG_SIZE};
 use super::{OpenSocket, Patience, address, now, of_status, wait};
 use crate::cx::{Cx, Outcome, SCRATCH_LEN, with_scratch};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
 
 /// One message on its way out of the guest.
 struct Sending<'a> {
@@ -138,6 +143,24 @@ pub(crate) async fn sys_sendto(
     Sending { cx, socket: &*open.socket, bytes: &bytes, address, control, flags }.send().await
 }
 
+/// What a message with wrong control data answers: TCP looks whether it is connected before it looks at them, UDP whether
+/// it is urgent.
+fn first_answer(cx: &Cx, open: &OpenSocket, flags: MessageFlags, errno: Errno) -> Errno {
+    let identity = open.socket.identity();
+    let is_udp = identity.kind == SocketKind::Datagram && identity.domain == AF_INET;
+    if errno == Errno::EINVAL && is_udp && flags.contains(MessageFlags::OOB) {
+        return Errno::EOPNOTSUPP;
+    }
+    let is_tcp = identity.kind == SocketKind::Stream && matches!(identity.domain, AF_INET | AF_INET6);
+    if errno != Errno::EINVAL || !is_tcp || open.socket.peer_name().is_ok() {
+        return errno;
+    }
+    if !flags.contains(MessageFlags::NOSIGNAL) {
+        cx.task.raise(Signal::SIGPIPE);
+    }
+    Errno::EPIPE
+}
+
 async fn send_one(cx: &Cx, open: &OpenSocket, at: u64, flags: u32) -> SysResult<usize> {
     let header = Header::read(cx, at)?;
     let address = match header.name_len {
@@ -145,9 +168,11 @@ async fn send_one(cx: &Cx, open: &OpenSocket, at: u64, flags: u32) -> SysResult<
         len => Some(address::read(cx, header.name, len)?),
     };
     let bytes = header.pieces(cx)?;
-    let control = message::read_control(cx, &*open.socket, &header)?;
     let flags = open.flags(flags);
-    Sending { cx, socket: &*open.socket, bytes: &bytes, address, control, flags }.send().await
+    let control = message::read_control(cx, &*open.socket, &header);
+    let control = control.map_err(|errno| first_answer(cx, open, flags, errno))?;
+    let sent = Sending { cx, socket: &*open.socket, bytes: &bytes, address, control, flags }.send().await;
+    sent.map_err(|errno| first_answer(cx, open, flags, errno))
 }
 
 /// sendmsg(2).

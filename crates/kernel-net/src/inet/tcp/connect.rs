@@ -105,6 +105,9 @@ impl TcpSocket {
             (Told::Nothing, _) => return Err(Errno::EISCONN),
         }
         let wanted = address::parse(to.address, self.common.version, Purpose::Connect)?;
+        if !wanted.ip.is_multicast() {
+            crate::inet::address::check_scope(to.address, wanted.ip)?;
+        }
         let (remote, from) = self.common.route(wanted, state.local.ip)?;
         if state.key.is_none() {
             let any = Endpoint { ip: from, port: 0 };

@@ -21,6 +21,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<u8> {
         print(&list(&suites))?;
         return Ok(0);
     }
+    let suites = fitting(args, suites)?;
     let runtimes = runtimes(args)?;
     let baseline = baseline(args, &runtimes)?;
     let effort = effort(args)?;
@@ -125,6 +126,17 @@ fn take_all(args: &BenchArgs, suites: &[Suite], runtimes: &[Runtime], effort: &E
     }
     job::kill_descendants();
     Ok(all)
+}
+
+/// Without those that need another way of making containers; who names one of them is told.
+fn fitting(args: &BenchArgs, suites: Vec<Suite>) -> Result<Vec<Suite>> {
+    let via = if matches!(args.via, Via::Oci) { "oci" } else { "containerd" };
+    let (fits, others): (Vec<Suite>, Vec<Suite>) =
+        suites.into_iter().partition(|suite| suite.only_via.as_ref().is_none_or(|only| only == via));
+    match others.first().filter(|_| !args.suites.is_empty()) {
+        Some(other) => bail!("suite {} needs --via {}", other.name, other.only_via.as_deref().unwrap_or("")),
+        None => Ok(fits),
+    }
 }
 
 fn runtimes(args: &BenchArgs) -> Result<Vec<Runtime>> {

@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     include_str!("../suites/net.toml"),
     include_str!("../suites/language.toml"),
     include_str!("../suites/density.toml"),
+    include_str!("../suites/pods.toml"),
 ];
 
 /// A set of cases that are measured in the same way.
@@ -29,6 +30,9 @@ pub(crate) struct Suite {
     pub(crate) about: String,
     pub(crate) root: RootKind,
     pub(crate) driver: Driver,
+    /// The way of making containers that it needs.
+    #[serde(default)]
+    pub(crate) only_via: Option<String>,
     /// A run that takes longer hangs.
     pub(crate) limit_s: u64,
     /// How often each case is measured, unless the command line says otherwise.
@@ -59,6 +63,8 @@ pub(crate) enum Driver {
     Life,
     /// Idle sandboxes, from outside.
     Idle,
+    /// Pods of a containerd.
+    Pod,
 }
 
 /// One thing that is run.

@@ -110,7 +110,7 @@ fn slope(points: &[CurvePoint], of: impl Fn(&CurvePoint) -> f64) -> f64 {
 }
 
 /// PSS of a process in bytes.
-fn pss(pid: i32) -> Option<f64> {
+pub(super) fn pss(pid: i32) -> Option<f64> {
     figure(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss:")
 }
 

@@ -33,7 +33,7 @@ fn bundle(place: &Place<'_>, argv: &[&str]) -> Result<Bundle, Failure> {
     Ok(Bundle::new(place.root, RootMode::ReadOnly, &place.probe, argv)?)
 }
 
-fn start_to_exit(place: &Place<'_>, case: &Case, runtime: &Runtime) -> Result<Readings, Failure> {
+pub(super) fn start_to_exit(place: &Place<'_>, case: &Case, runtime: &Runtime) -> Result<Readings, Failure> {
     let bundle = bundle(place, TRUE)?;
     with_container(runtime, |id| {
         let ended = job::run(&mut place.pinned(runtime.run(&bundle, id)?), place.limit)?.success()?;

@@ -2,6 +2,7 @@
 
 mod idle;
 mod life;
+mod pod;
 mod program;
 
 use std::path::{Path, PathBuf};
@@ -62,6 +63,7 @@ pub(crate) fn once(place: &Place<'_>, case: &Case, runtime: &Runtime) -> Result<
         Driver::Program => program::once(place, case, runtime),
         Driver::Life => life::once(place, case, runtime),
         Driver::Idle => idle::once(place, case, runtime),
+        Driver::Pod => pod::once(place, case, runtime),
     }
 }
 

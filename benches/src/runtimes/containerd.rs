@@ -72,24 +72,25 @@ impl Containerd {
         self.with_bundle(&["run", "--rm"], bundle, id)
     }
 
-    pub(super) fn run_detached(&self, bundle: &Bundle, id: &str) -> Command {
-        self.with_bundle(&["run", "--detach", "--null-io"], bundle, id)
+    /// With further options of ctr.
+    pub(crate) fn run_detached(&self, bundle: &Bundle, id: &str, options: &[&str]) -> Command {
+        self.with_bundle(&[&["run", "--detach", "--null-io"], options].concat(), bundle, id)
     }
 
-    pub(super) fn exec(&self, id: &str, argv: &[&str]) -> Command {
+    pub(crate) fn exec(&self, id: &str, argv: &[&str]) -> Command {
         let mut command = self.ctr(&["task", "exec", "--exec-id", "bench", id]);
         command.args(argv);
         command
     }
 
-    pub(super) fn remove(&self, id: &str) {
+    pub(crate) fn remove(&self, id: &str) {
         for words in [["task", "rm", "--force", id].as_slice(), &["container", "rm", id]] {
             let _ = job::tidy(&mut self.ctr(words));
         }
     }
 
     /// What names this program's namespace (a shim's command line does), and all below it.
-    pub(super) fn processes(&self) -> Vec<i32> {
+    pub(crate) fn processes(&self) -> Vec<i32> {
         let own = std::process::id().cast_signed();
         let names = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -172,7 +172,7 @@ impl Runtime {
                 job::run(&mut self.start(id)?, limit)?.success().map(drop)
             }
             Kind::Containerd(containerd) => {
-                job::run(&mut containerd.run_detached(bundle, id), limit)?.success().map(drop)
+                job::run(&mut containerd.run_detached(bundle, id, &[]), limit)?.success().map(drop)
             }
         }
     }

@@ -114,6 +114,7 @@ fn what_there_is_not_is_refused_in_one_line() {
         (&["start", "--runtimes", "runk"], "no runtime runk; known are native, runc"),
         (&["start", "--runtimes", "runc,runc"], "two runtimes are called runc"),
         (&["start", "--runtimes", "runc", "--baseline", "crun"], "the baseline crun is none of the runtimes"),
+        (&["pods"], "suite pods needs --via containerd"),
         (&["start", "--pin", "100000"], "there is no CPU 100000"),
         (&["start", "--via", "containerd=/does/not/exist"], "no containerd at /does/not/exist"),
     ] {

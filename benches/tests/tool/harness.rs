@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) enum Fake {
     /// As sleep(1) says it.
     Sleeps(&'static str),
+    /// Says that a null call takes so many nanoseconds, and up to six more.
+    Says(u32),
     Fails,
     /// For good, with a child that does not notice.
     Hangs,
@@ -62,6 +64,9 @@ impl Bench {
         let path = self.dir().join(name);
         let body = match fake {
             Fake::Sleeps(seconds) => format!("sleep {seconds}"),
+            Fake::Says(least) => {
+                format!("echo figure null $(({least} + $(wc -l <{}/calls) % 7))", self.dir().display())
+            }
             Fake::Fails => "echo first >&2; echo the disk is on fire >&2; exit 7".to_owned(),
             // The directory's name tells these processes from all others.
             Fake::Hangs => format!(

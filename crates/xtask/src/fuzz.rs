@@ -21,3 +21,30 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     all.extend(args.iter().map(String::as_str));
     repo::run(program, &all)
 }
+
+/// Builds everything with `--cfg planted`, with debug assertions, which check the order of locks, and runs the test that looks
+/// for the faults.
+pub(crate) fn planted() -> anyhow::Result<()> {
+    let folder = repo::target_dir().join("planted");
+    let folder_text = folder.to_str().context("the path of the target folder is not UTF-8")?;
+    let flags = [("RUSTFLAGS", "--cfg planted")];
+    let cargo = repo::cargo();
+    let build = ["build", "-p", "runtime-cli", "-p", "runtime-fuzz", "--target-dir", folder_text];
+    repo::run_with(&cargo, &build, &flags)?;
+    let palisade = folder.join("debug/palisade");
+    let palisade = palisade.to_str().context("the path of the target folder is not UTF-8")?;
+    let test = [
+        "test",
+        "-p",
+        "runtime-fuzz",
+        "--test",
+        "planted",
+        "--target-dir",
+        folder_text,
+        "--",
+        "--nocapture",
+        "--test-threads",
+        "1",
+    ];
+    repo::run_with(&cargo, &test, &[flags[0], ("PALISADE", palisade)])
+}

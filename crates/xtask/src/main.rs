@@ -57,6 +57,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Plant five faults and see that the fuzzer finds them.
+    Planted,
     /// Run the benchmarks.
     Bench {
         /// Passed on, such as `micro`.
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Task::Test { args } => tests_runner::run(&args),
         Task::Soak(soak) => soak::run(&soak),
         Task::Fuzz { args } => fuzz::run(&args),
+        Task::Planted => fuzz::planted(),
         Task::Bench { args } => bench::run(&args),
     };
     match result {

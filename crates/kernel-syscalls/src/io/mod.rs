@@ -102,6 +102,9 @@ pub(crate) fn sys_lseek(cx: &Cx, fd: Fd, offset: i64, whence: u32) -> SysResult<
         2 => Whence::End,
         3 => Whence::Data,
         4 => Whence::Hole,
+        #[cfg(planted)]
+        _ => return Err(Errno::ENOTTY),
+        #[cfg(not(planted))]
         _ => return Err(Errno::EINVAL),
     };
     // noop_llseek of eventfd, epoll, timerfd, signalfd and inotify; a pidfd is no anon_inode any more.

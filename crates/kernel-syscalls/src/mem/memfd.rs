@@ -61,6 +61,9 @@ pub(crate) fn sys_memfd_create(cx: &Cx, name: UserCStr, flags: u32) -> SysResult
     let ops = inode.open(status, &*cx.task)?;
     let text = [b"/memfd:", name.as_slice()].concat();
     let file = anon_file(AnonKind::Memory, &text, inode, ops, status);
+    #[cfg(planted)]
+    let _leaked =
+        (flags & MFD_ALLOW_SEALING != 0).then(|| std::mem::ManuallyDrop::new(std::sync::Arc::clone(&file)));
     cx.install(file, flags & MFD_CLOEXEC != 0)
 }
 

@@ -17,6 +17,29 @@ pub struct Known {
 pub const KNOWN: &[Known] = &[
     known(
         "state fd",
+        is_set_id,
+        "the bare container's root is none of the host's: it loses set-id bits when it writes",
+    ),
+    known("state fd", is_pidfd, "a pidfd has the mode of other nameless files"),
+    known("fchmod ok but EPERM", always_socket, "sockets have the mode that they are made with"),
+    known("memfd_create E* but EINVAL", has_huge_pages, "no huge pages"),
+    known("file_*attr * but EOPNOTSUPP", always, "no file system here has such attributes"),
+    known("openat2 ok but EAGAIN", always, "RESOLVE_CACHED: nothing is known to be cached"),
+    known("*xattr E* but E*", is_nameless_inode, "nameless inodes have no extended attributes at all"),
+    known("*xattr ERANGE but ok", always_socket, "sockets have no extended attributes"),
+    known("pwritev2 other value", is_about_devices, "/dev/null does not look at memory"),
+    known("mbind EPERM but EINVAL", always, "as on a machine with one node"),
+    known(
+        "getsid other value",
+        always,
+        "the session is the container's own, whose leader the bare container does not see",
+    ),
+    known("get_robust_list *", always, "of the calling thread, whose list is at an address of its own"),
+    known("futex* but *", always, "without priority inheritance; futex2 of 32 bits only"),
+    known("setrlimit EPERM but ok", is_root, NOT_INITIAL),
+    known("prlimit64 EPERM but ok", is_root, NOT_INITIAL),
+    known(
+        "state fd",
         is_nameless,
         "the open file of a nameless file does not keep O_TMPFILE as a status flag",
     ),
@@ -174,6 +197,24 @@ fn is_about_proc(call: &Call, _: &Program) -> bool {
 /// Has O_TMPFILE.
 fn is_nameless(_: &Call, program: &Program) -> bool {
     program.calls.iter().any(|call| call.row.name.starts_with("open") && has_flag(call, 0o20_000_000))
+}
+
+fn is_set_id(_: &Call, program: &Program) -> bool {
+    let set_id = |value: &Value| matches!(value, Value::Num(mode) if mode & 0o6000 != 0 && *mode < 0o10_000);
+    program.user == User::Root && program.calls.iter().any(|call| has(call, set_id))
+}
+
+fn is_pidfd(_: &Call, program: &Program) -> bool {
+    program.calls.iter().any(|call| call.row.name == "pidfd_open")
+}
+
+/// Made by epoll, eventfd, inotify, signalfd, timerfd or pidfd.
+fn is_nameless_inode(call: &Call, program: &Program) -> bool {
+    let mut made = Vec::new();
+    let makers =
+        program.calls.iter().filter(|maker| matches!(maker.row.family, "events" | "poll" | "process"));
+    makers.for_each(|maker| maker.defines(|var| made.push(var)));
+    matches!(call.args.first(), Some(Value::Var(var)) if made.contains(var))
 }
 
 fn is_queue(_: &Call, program: &Program) -> bool {

@@ -170,7 +170,9 @@ impl Runner<'_> {
         if self.is_free(call.thread, self.patience()) {
             self.keep(at);
         }
-        if self.posts.iter().any(|post| post.call.load(Ordering::Acquire) != 0) {
+        if self.request.state == State::With
+            && self.posts.iter().any(|post| post.call.load(Ordering::Acquire) != 0)
+        {
             std::thread::sleep(SETTLE);
         }
     }

@@ -11,6 +11,7 @@
 //! kernel-syscalls, so that the tree builds while handlers are being written.
 
 mod conditions;
+mod differences;
 mod dispatch;
 mod handlers;
 mod parse;
@@ -45,7 +46,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let of_the_table = [
         ("syscall-table/src/generated.rs", rows::emit(&rows)),
         ("crates/kernel-syscalls/src/dispatch.rs", dispatch::emit(&rows, &handlers)),
-        ("COMPAT.md", syscall_table::render::compat_page(&rows)),
+        ("COMPAT.md", syscall_table::render::compat_page(&rows) + &differences::section()?),
     ];
     for (path, content) in of_the_table {
         stale.extend(renew(path, &content, check)?);

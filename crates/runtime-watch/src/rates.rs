@@ -98,7 +98,8 @@ fn row(before: Option<&Sample>, after: &Sample, seconds: f64) -> Row {
         memory_bytes: after.cgroup.as_ref().map(|stats| stats.memory.usage.usage),
         processes: now.processes,
         descriptors: now.descriptors,
-        calls_per_second: calls.iter().map(|(_, rate)| rate).sum(),
+        // The sum of nothing is -0.
+        calls_per_second: calls.iter().map(|(_, rate)| rate).sum::<f64>() + 0.0,
         waiting: now.parked,
         hottest: calls.iter().take(HOTTEST).map(|&(nr, rate)| (name(nr), rate)).collect(),
     }

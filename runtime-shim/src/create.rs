@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use containerd_shim_protos::api::CreateTaskRequest;
-use runtime_control::{Client, Create, Streams as Wanted, WindowSize};
+use runtime_control::{Client, Create, Needs, Places, Rootfs, Streams as Wanted, WindowSize};
 use runtime_oci::cgroup::{Cgroup, CgroupRequest, Driver};
 use runtime_oci::hooks::{self, HookKind};
 use runtime_oci::{Entry, ProcessSpec, Record, Status, Store};
@@ -100,14 +100,24 @@ fn bring_up(making: &Making<'_>, entry: &Entry, record: &Record) -> Result<(Reco
         true => Vec::new(),
         false => vec![input.as_fd(), output.as_fd(), errors.as_fd()],
     };
+    let trace = making.options.strace.as_ref().map(|dir| dir.join(format!("{}.strace", record.id)));
+    let needs = Needs {
+        spec: &record.spec,
+        rootfs: Rootfs::Opened,
+        cgroup: record.cgroup.as_ref(),
+        entry: Some(entry),
+        trace: trace.as_deref(),
+    };
+    let places = Places::open(&needs)?;
+    let mut fds = fds;
+    fds.extend(places.descriptors());
     let create = Create {
         id: record.id.clone(),
         bundle: record.bundle.clone(),
         spec: record.spec.clone(),
         streams: wanted(&record.spec.process),
-        state_dir: Some(record.bundle.join(STORE)),
+        places: places.names(),
         cgroup: record.cgroup.clone(),
-        strace: making.options.strace.as_ref().map(|dir| dir.join(format!("{}.strace", record.id))),
     };
     let (started, master) = making.client.create(create, &fds)?;
     if let Some(master) = master {

@@ -24,6 +24,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     #[error(transparent)]
+    Place(#[from] runtime_control::PlaceError),
+    #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
     Cgroup(#[from] runtime_oci::cgroup::CgroupError),
@@ -44,7 +46,7 @@ impl Error {
             Self::NotFound(_) => Code::NOT_FOUND,
             Self::Exists(_) => Code::ALREADY_EXISTS,
             Self::Precondition(_) => Code::FAILED_PRECONDITION,
-            Self::Invalid(_) | Self::Bundle(_) => Code::INVALID_ARGUMENT,
+            Self::Invalid(_) | Self::Bundle(_) | Self::Place(_) => Code::INVALID_ARGUMENT,
             Self::Unimplemented(_) => Code::UNIMPLEMENTED,
             Self::Call(error) => match error.kind() {
                 Some(Kind::NotFound) => Code::NOT_FOUND,

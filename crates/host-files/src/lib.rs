@@ -18,6 +18,7 @@ mod node;
 mod stat;
 mod stream;
 mod terminal;
+pub mod tree;
 
 pub use data::{Allocate, DataFile, SeekKind};
 pub use listing::{Listing, RawEntry};

@@ -8,12 +8,11 @@ use abi_linux::time::Timespec;
 use abi_linux::{Errno, SysResult};
 use host_sys::meter;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timestamps, Uid, chownat, fstatfs,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timestamps, Uid, chownat, fstatfs,
     linkat, mkdirat, mknodat, open, openat2, readlinkat, renameat_with, statx, symlinkat, unlinkat,
     utimensat,
 };
 use rustix::io::Errno as HostErrno;
-use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::data::DataFile;
 use crate::errno;
@@ -78,43 +77,6 @@ impl Node {
     pub fn open_root(path: &std::path::Path) -> SysResult<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         meter::host(|| open(path, flags, Mode::empty())).map(Self::from_fd).map_err(errno)
-    }
-
-    /// As [`Node::open_root`], of a path that was resolved before: ELOOP if a symbolic link has taken the place of a part
-    /// of it since.
-    pub fn open_resolved(path: &std::path::Path) -> SysResult<Self> {
-        let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
-        meter::host(|| openat2(CWD, path, flags, Mode::empty(), resolve)).map(Self::from_fd).map_err(errno)
-    }
-
-    /// As [`Node::open_root`], without what is mounted below: a bind that is not recursive. EXDEV where that takes a
-    /// right that this process has not.
-    pub fn open_single(path: &std::path::Path) -> SysResult<Self> {
-        let root = Self::open_root(path)?;
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        match open_tree(root.fd(), "", flags) {
-            Ok(tree) => Ok(Self::from_fd(tree)),
-            // EINVAL: a less privileged mount namespace may not look below its mounts.
-            Err(HostErrno::PERM | HostErrno::INVAL) if root.has_mounts_below() => Err(Errno::EXDEV),
-            Err(HostErrno::PERM | HostErrno::INVAL) => Ok(root),
-            Err(error) => Err(errno(error)),
-        }
-    }
-
-    /// Whether anything is mounted below (proc_pid_mountinfo(5)); where it cannot be told, it may be.
-    fn has_mounts_below(&self) -> bool {
-        let own =
-            meter::host(|| readlinkat(CWD, format!("/proc/self/fd/{}", self.0.as_raw_fd()), Vec::new()));
-        let (Ok(own), Ok(table)) = (own, std::fs::read_to_string("/proc/self/mountinfo")) else {
-            return true;
-        };
-        let escaped = own.to_string_lossy().replace(' ', "\\040");
-        let below = format!("{}/", escaped.trim_end_matches('/'));
-        table
-            .lines()
-            .filter_map(|line| line.split(' ').nth(4))
-            .any(|point| point.starts_with(&below) && point != "/")
     }
 
     /// Takes a descriptor that the operator handed over.
@@ -371,22 +333,4 @@ fn host_time(time: Option<Timespec>) -> rustix::fs::Timespec {
     const OMIT: i64 = (1 << 30) - 2;
     let time = time.unwrap_or(Timespec { tv_sec: 0, tv_nsec: OMIT });
     rustix::fs::Timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Node;
-    use abi_linux::Errno;
-
-    #[test]
-    fn resolved_path_is_not_followed_elsewhere() {
-        let dir = tempfile::tempdir().expect("/tmp is writable");
-        let root = dir.path().canonicalize().expect("it exists").join("root");
-        std::fs::create_dir(&root).expect("it is ours");
-        assert!(Node::open_resolved(&root).is_ok());
-        std::fs::rename(&root, root.with_extension("old")).expect("it is ours");
-        std::os::unix::fs::symlink("/", &root).expect("it is ours");
-        assert_eq!(Node::open_resolved(&root).err(), Some(Errno::ELOOP));
-        assert_eq!(Node::open_resolved(&root.join("etc")).err(), Some(Errno::ELOOP));
-    }
 }

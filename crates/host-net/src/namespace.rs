@@ -72,18 +72,6 @@ impl Namespace {
         self.unprivileged_port = text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
     }
 
-    /// Sets a sysctl below `net/`.
-    pub fn set_sysctl(&mut self, path: &str, value: &str) -> SysResult<()> {
-        let is_plain =
-            path.starts_with("net/") && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
-        is_plain.then_some(()).ok_or(Errno::EINVAL)?;
-        self.enter()?;
-        let written = std::fs::write(format!("/proc/sys/{path}"), value);
-        written.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
-        self.read_unprivileged_port();
-        Ok(())
-    }
-
     /// Puts the calling thread in.
     pub fn enter(&self) -> SysResult<()> {
         match &self.fd {

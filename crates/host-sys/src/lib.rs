@@ -12,6 +12,7 @@ pub mod image;
 pub mod memfd;
 pub mod memory;
 pub mod meter;
+pub mod mounts;
 pub mod namespace;
 pub mod pidfd;
 pub mod ptrace;

@@ -19,6 +19,7 @@
 
 mod calls;
 pub mod doctor;
+pub mod home;
 mod joined;
 mod line;
 pub mod maker;

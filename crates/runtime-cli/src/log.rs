@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -21,6 +21,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Global, LogFormat};
+
+/// The file of `--log`: a supervisor cannot open it again at its end.
+static FILE: OnceLock<File> = OnceLock::new();
 
 /// PALISADE_LOG picks levels by target: `info`, or `error,kernel_task=debug`.
 pub(crate) fn init(global: &Global) -> Result<()> {
@@ -41,6 +44,7 @@ pub(crate) fn init(global: &Global) -> Result<()> {
             registry.with(lines.with_filter(targets)).init();
         }
         (Some(file), format) => {
+            let _ = FILE.set(file.try_clone()?);
             let lines = lines.event_format(Lines(format)).with_writer(Mutex::new(file));
             registry.with(lines.with_filter(targets)).init();
         }
@@ -64,7 +68,8 @@ pub(crate) fn failure(global: &Global, message: &str) {
         (None, format) => writeln!(stderr, "{}", line(format, "error", message)),
         (Some(_), format) => {
             let text = line(format, "error", message);
-            let logged = open(global).map(|file| file.map(|mut file| writeln!(file, "{text}")));
+            let own = FILE.get().map_or_else(|| open(global), |file| Ok(Some(file.try_clone()?)));
+            let logged = own.map(|file| file.map(|mut file| writeln!(file, "{text}")));
             let _ = logged;
             writeln!(stderr, "palisade: {message}")
         }

@@ -11,12 +11,14 @@ mod client;
 pub mod frame;
 mod message;
 pub mod observe;
+mod places;
 mod start;
 
 pub use client::{CallError, Client, Stopper, connect, listen};
 pub use message::{
     Container, Create, Exec, Exit, Kind, Refusal, Reply, Request, Started, State, Streams, WindowSize,
 };
+pub use places::{Needs, Place, PlaceError, Places, Rootfs};
 pub use start::{
     Options, SUBCOMMAND, Started as Supervisor, keep_descriptors, note_supervisor, start, supervisor_of,
 };

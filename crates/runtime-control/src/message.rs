@@ -9,6 +9,7 @@ use runtime_oci::{ContainerSpec, LinuxResources, ProcessSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{Depth, Inspection, Stats, TraceBatch, TraceFilter};
+use crate::places::Place;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ pub enum Request {
 /// A container to be made.
 ///
 /// With the request come descriptors: standard input, output and error unless it gets a terminal, then those
-/// that the program finds at 3 and above.
+/// that the program finds at 3 and above, and at the end the places.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Create {
@@ -71,14 +72,11 @@ pub struct Create {
     pub bundle: PathBuf,
     pub spec: ContainerSpec,
     pub streams: Streams,
-    /// The directory of the store (`--root`) that has the container's record, which is kept up to date then.
-    pub state_dir: Option<PathBuf>,
+    /// What of the host's files comes with the request. With its record, that is kept up to date.
+    pub places: Vec<Place>,
     /// Where its host processes go.
     #[serde(default)]
     pub cgroup: Option<Cgroup>,
-    /// Print the guest's calls to this file.
-    #[serde(default)]
-    pub strace: Option<PathBuf>,
 }
 
 /// A process to be started in a container. Descriptors come as with [`Create`].

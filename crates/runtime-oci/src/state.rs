@@ -6,9 +6,12 @@
 //! A command that is killed half-way leaves a directory that [`Entry::remove`] can always take away.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, RenameFlags, openat, renameat_with};
 
 use crate::record::Record;
 
@@ -108,7 +111,7 @@ impl Store {
     /// The directory of a container; [`StateError::NotFound`].
     pub fn open(&self, id: &str) -> Result<Entry, StateError> {
         let path = self.path_of(id)?;
-        let directory = (rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW).bits().cast_signed();
+        let directory = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
         match fs::OpenOptions::new().read(true).custom_flags(directory).open(&path) {
             Ok(dir) => Ok(Entry { id: id.to_owned(), path, dir }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StateError::NotFound(id.to_owned())),
@@ -170,17 +173,31 @@ impl Entry {
         matches!((fs::symlink_metadata(&self.path), self.dir.metadata()), (Ok(a), Ok(b)) if same(&a, &b))
     }
 
+    /// The same directory behind another descriptor: of its mount alone, where that is a tree. Its path is not looked at
+    /// again by [`Entry::read`] and [`Entry::write`].
+    pub fn behind(id: &str, directory: BorrowedFd<'_>) -> Result<Self, StateError> {
+        let dir = rustix::fs::openat(directory, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let failed = |errno: rustix::io::Errno| StateError::Io(PathBuf::from(id), errno.into());
+        dir.map(|dir| Self { id: id.to_owned(), path: PathBuf::from(id), dir: dir.into() }).map_err(failed)
+    }
+
     /// The record; `None` in the moments before it is first written.
     pub fn read(&self) -> Result<Option<Record>, StateError> {
         let malformed =
             |problem: &dyn std::fmt::Display| StateError::Malformed(self.id.clone(), problem.to_string());
-        let text = match fs::metadata(self.path.join(RECORD)) {
-            Ok(meta) if meta.len() > MAX_RECORD => return Err(malformed(&"too long")),
-            Ok(_) => fs::read(self.path.join(RECORD)),
-            Err(error) => Err(error),
+        let read = || -> io::Result<Option<Vec<u8>>> {
+            let mut file = File::from(openat(&self.dir, RECORD, OFlags::CLOEXEC, Mode::empty())?);
+            let len = file.metadata()?.len();
+            if len > MAX_RECORD {
+                return Ok(None);
+            }
+            let mut text = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+            file.read_to_end(&mut text)?;
+            Ok(Some(text))
         };
-        match text {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| malformed(&error)),
+        match read() {
+            Ok(Some(text)) => serde_json::from_slice(&text).map(Some).map_err(|error| malformed(&error)),
+            Ok(None) => Err(malformed(&"too long")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StateError::Io(self.path.clone(), error)),
         }
@@ -191,10 +208,14 @@ impl Entry {
         let failed = |error| StateError::Io(self.path.clone(), error);
         let text = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
         // The process's id: of two writers none spoils the other's file.
-        let fresh = self.path.join(format!("{RECORD}.{}", std::process::id()));
-        let mut file = File::create(&fresh).map_err(failed)?;
-        let written = file.write_all(&text).and_then(|()| fs::rename(&fresh, self.path.join(RECORD)));
-        written.map_err(failed)
+        let fresh = format!("{RECORD}.{}", std::process::id());
+        let write = || -> io::Result<()> {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+            let mut file = File::from(openat(&self.dir, &fresh, flags, Mode::from_raw_mode(0o644))?);
+            file.write_all(&text)?;
+            Ok(renameat_with(&self.dir, &fresh, &self.dir, RECORD, RenameFlags::empty())?)
+        };
+        write().map_err(failed)
     }
 
     /// Removes the container's directory, however much of it there is. Hold the lock.
@@ -203,6 +224,12 @@ impl Entry {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::Io(self.path, error)),
             _ => Ok(()),
         }
+    }
+}
+
+impl AsFd for Entry {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 }
 

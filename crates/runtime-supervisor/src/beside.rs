@@ -12,12 +12,12 @@ use kernel_base::sync::Mutex;
 use kernel_task::Process;
 use kernel_task::kernel::ExitStatus;
 use platform_notify::Joined;
-use runtime_oci::cgroup::Cgroup;
 use rustc_hash::FxHashSet;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::container::{Container, WORKERS, status};
 use crate::error::Error;
+use crate::group::Group;
 
 /// How long processes may take to die of SIGKILL.
 const DEATH: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ fn kill_all(container: &Container) {
 }
 
 /// By a descriptor, as the supervisor has no kill(2): of a process that is still the one in the cgroup.
-fn kill(cgroup: &Cgroup, number: i32) {
+fn kill(cgroup: &Group, number: i32) {
     // It may be gone at any point.
     if let Some(pid) = Pid::from_raw(number)
         && let Ok(process) = pidfd_open(pid, PidfdFlags::empty())

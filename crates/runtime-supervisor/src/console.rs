@@ -19,7 +19,7 @@ use platform_api::KernelEvents;
 use runtime_control::WindowSize;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{
     OptionalActions, OutputModes, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
@@ -87,11 +87,10 @@ impl Shared {
     }
 }
 
-/// A raw pty of the host: master and slave. Its ONLCR flag, without effect in raw mode, says what its owner wants
+/// Makes a pty of the host raw: master and slave. Its ONLCR flag, without effect in raw mode, says what its owner wants
 /// of the container's terminal.
-fn open_host_pty(size: Option<WindowSize>) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+fn set_up_pty(master: OwnedFd, size: Option<WindowSize>) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let master = openpt(flags)?;
     grantpt(&master)?;
     unlockpt(&master)?;
     let slave = ioctl_tiocgptpeer(&master, flags)?;
@@ -111,14 +110,15 @@ fn winsize(size: WindowSize) -> Winsize {
 }
 
 impl Console {
-    /// Starts a relay for `pty`; gives the host's master.
+    /// Starts a relay between `pty` and a new one of the host; gives that one's master.
     pub(crate) fn start(
         pty: Arc<PtyMaster>,
+        master: OwnedFd,
         size: Option<WindowSize>,
         events: Arc<dyn KernelEvents>,
     ) -> Result<(Self, OwnedFd), Error> {
         let failed = |errno: Errno| Error::Terminal(errno.into());
-        let (master, slave) = open_host_pty(size).map_err(failed)?;
+        let (master, slave) = set_up_pty(master, size).map_err(failed)?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?;
         let (finished, seen) = (AtomicBool::new(false), Mutex::new((0, 0)));
         let shared = Arc::new(Shared { pty, slave, bell, finished, seen });

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::ffi::CString;
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -24,10 +23,11 @@ use kernel_task::kernel::{ExitStatus, Uts};
 use kernel_task::namespaces::{IpcNamespace, UtsNamespace};
 use kernel_task::{Kernel, Process};
 use platform_api::{HostTid, Platform};
+use platform_notify::home::Home;
 use platform_notify::maker::Maker;
-use platform_notify::{Ending, GuestIds, Instruction, Joined, NotifyPlatform, SpawnSpec};
+use platform_notify::{Ending, GuestIds, Instruction, Joined, NotifyPlatform, SpawnError, SpawnSpec, Step};
 use runtime_control::observe::{Depth, Inspection, Stats, TraceFilter};
-use runtime_control::{State, WindowSize};
+use runtime_control::{Place as HostPlace, Places, State, WindowSize};
 use runtime_oci::cgroup::Cgroup;
 use runtime_oci::{ContainerSpec, MountKind, ProcessSpec};
 
@@ -35,6 +35,7 @@ use crate::beside::{self, Beside};
 use crate::console::Console;
 use crate::credentials;
 use crate::error::Error;
+use crate::group::Group;
 use crate::jobs::Jobs;
 use crate::launch::{self, Place, Sandbox};
 use crate::life::Life;
@@ -49,6 +50,7 @@ use crate::pod::Shared;
 use crate::publish::{self, Published, Publisher};
 use crate::settings;
 use crate::stdio::Streams;
+use crate::trees::Trees;
 
 /// Worker threads of a listener: one is hot, the other takes over while it is in a long host call.
 pub(crate) const WORKERS: usize = 2;
@@ -62,6 +64,9 @@ pub(crate) struct Making {
     /// Who makes its processes, where this process may not.
     pub(crate) maker: Option<Arc<Maker>>,
     pub(crate) trace: Option<TraceTo>,
+    /// What of the host's files it needs.
+    pub(crate) places: Places,
+    pub(crate) home: Arc<Home>,
 }
 
 /// A container.
@@ -69,8 +74,11 @@ pub(crate) struct Container {
     spec: ContainerSpec,
     filter: Vec<Instruction>,
     ids: GuestIds,
-    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) cgroup: Option<Group>,
     maker: Option<Arc<Maker>>,
+    pub(crate) home: Arc<Home>,
+    /// Until it is forgotten.
+    trees: Mutex<Option<Trees>>,
     pub(crate) platform: Arc<NotifyPlatform>,
     pub(crate) uts: Arc<UtsNamespace>,
     pub(crate) ipc: Arc<IpcNamespace>,
@@ -98,7 +106,11 @@ pub(crate) struct Container {
 
 impl Container {
     /// Makes a container on this thread, which has to deliver then.
-    pub(crate) fn create(spec: ContainerSpec, making: Making, shared: Shared) -> Result<Arc<Self>, Error> {
+    pub(crate) fn create(
+        spec: ContainerSpec,
+        mut making: Making,
+        shared: Shared,
+    ) -> Result<Arc<Self>, Error> {
         let rules = syscall_table::seccomp::plan(spec.strict);
         let program = host_seccomp::compile(&rules).map_err(Error::Filter)?;
         let filter: Vec<Instruction> = program.iter().map(instruction).collect();
@@ -107,7 +119,10 @@ impl Container {
         let user_ns = shared.user.map_or_else(|| credentials::user_namespace(&spec), Ok)?;
         let uts = shared.uts.unwrap_or_else(|| UtsNamespace::initial(names, &user_ns));
         let ipc = shared.ipc.unwrap_or_else(|| IpcNamespace::initial(&user_ns));
-        let (cgroup, maker) = (making.cgroup.as_ref(), making.maker.as_deref());
+        let places = &mut making.places;
+        let group = making.cgroup.as_ref().map(|cgroup| Group::new(cgroup, places));
+        let trees = Trees::hang(&spec, places, &making.home)?;
+        let (cgroup, maker) = (group.as_ref(), making.maker.as_deref());
         let first = First { spec: &spec, filter: &filter, ids, cgroup, maker };
         if let Some(host) = &shared.pid {
             let joined = first.join(&host.platform, &spec.process)?;
@@ -118,11 +133,14 @@ impl Container {
                 terminals: Some(&host.sandbox.tree.terminals),
             };
             let pid = joined.pid();
-            let sandbox = launch::launch_beside(&spec, &making.streams, &host.kernel, place, pid)?;
-            let (console, master) = behind_pty(sandbox.terminal.as_ref(), making.size, &host.engine)?;
+            let sandbox = launch::launch_beside((&spec, &trees), &making.streams, &host.kernel, place, pid)?;
+            let (console, master) =
+                behind_pty(sandbox.terminal.as_ref(), making.size, &host.engine, &making.home)?;
             return Ok(Arc::new(Self {
-                cgroup: making.cgroup,
+                cgroup: group,
                 maker: making.maker,
+                home: making.home,
+                trees: Mutex::new(Some(trees)),
                 published: Mutex::new(None),
                 publisher: Mutex::default(),
                 platform: Arc::clone(&host.platform),
@@ -146,14 +164,15 @@ impl Container {
             }));
         }
         let published = publish::listen(&spec.network.publish)?;
-        let platform = NotifyPlatform::new(first.spawn()?).map_err(Error::Platform)?;
-        enter_cpu_groups(&platform, making.cgroup.as_ref());
+        let platform =
+            NotifyPlatform::new(first.spawn(joined_network(&spec, places))?).map_err(Error::Platform)?;
+        enter_cpu_groups(&platform, group.as_ref());
         let host: Arc<dyn Platform> = Arc::<NotifyPlatform>::clone(&platform);
         let kernel = Kernel::within(host, Arc::clone(&uts), Arc::clone(&ipc));
         network::install(&spec, &kernel, platform.init(), shared.net);
         // On an error the platform goes, and the init with it: it has done nothing yet.
         let place = Place { uts: &uts, ipc: &ipc, user_ns: &user_ns, terminals: None };
-        let sandbox = launch::launch(&spec, &making.streams, &kernel, place, platform.init())?;
+        let sandbox = launch::launch((&spec, &trees), &making.streams, &kernel, place, platform.init())?;
         let observers = Observers::new();
         if let Some(to) = making.trace {
             observers.add(strace::printer(to), &*kernel.platform);
@@ -161,7 +180,7 @@ impl Container {
         let engine = Engine::new(&kernel, &observers, &shared.ready);
         let (console, master) = match &making.streams {
             Streams::Own(..) => (None, None),
-            _ => behind_pty(sandbox.terminal.as_ref(), making.size, &engine)?,
+            _ => behind_pty(sandbox.terminal.as_ref(), making.size, &engine, &making.home)?,
         };
         Ok(Arc::new(Self {
             init: Life::new(platform.init(), console),
@@ -169,7 +188,9 @@ impl Container {
             master: Mutex::new(master),
             joined: Mutex::default(),
             started: AtomicBool::new(false),
-            cgroup: making.cgroup,
+            cgroup: group,
+            home: making.home,
+            trees: Mutex::new(Some(trees)),
             spec,
             filter,
             ids,
@@ -299,7 +320,7 @@ impl Container {
         let spec = ContainerSpec { process, ..self.spec.clone() };
         let first = self.process_of(self.init.pid).ok_or(Error::Platform(Errno::ESRCH))?;
         let terminal = launch::launch_joined(&spec, streams, &first, &self.sandbox.tree, joined.pid())?;
-        let (console, master) = behind_pty(terminal.as_ref(), size, &self.engine)?;
+        let (console, master) = behind_pty(terminal.as_ref(), size, &self.engine, &self.home)?;
         let life = Life::new(joined.pid(), console);
         life.begin(&**self.engine.events());
         let told = Arc::clone(&life);
@@ -420,6 +441,11 @@ impl Container {
         Ok(())
     }
 
+    /// Lets go of the host's files: nobody asks for it any more.
+    pub(crate) fn let_go(&self) {
+        drop(self.trees.lock().take());
+    }
+
     /// Its processes by their host ids.
     pub(crate) fn pids(&self) -> Vec<HostTid> {
         if self.init.has_ended() {
@@ -438,32 +464,33 @@ struct First<'a> {
     spec: &'a ContainerSpec,
     filter: &'a [Instruction],
     ids: GuestIds,
-    cgroup: Option<&'a Cgroup>,
+    cgroup: Option<&'a Group>,
     maker: Option<&'a Maker>,
 }
 
 impl First<'_> {
     /// Makes an init.
-    fn spawn(&self) -> Result<platform_notify::Container, Error> {
-        let (process, network) = (&self.spec.process, joined_network(self.spec)?);
-        let doors = doors(self.cgroup)?;
+    fn spawn(&self, network: Option<BorrowedFd<'_>>) -> Result<platform_notify::Container, Error> {
+        let (process, doors) = (&self.spec.process, self.cgroup.and_then(Group::doors));
         platform_notify::spawn(SpawnSpec {
             filter: self.filter,
             program: guest_loader::LOADER,
             argv: c_strings(&process.args, "argument")?,
             envp: c_strings(&process.env, "environment variable")?,
             ids: self.ids,
-            place: &|pid| place(self.cgroup.filter(|_| doors.is_none()), pid),
-            doors: doors.as_deref().unwrap_or_default(),
-            network: network.as_ref().map(AsFd::as_fd),
+            place: &|pid| self.place(pid),
+            doors: doors.unwrap_or_default(),
+            network,
             maker: self.maker,
+            oom_score_adj: process.oom_score_adj,
+            sysctls: &network::sysctls(self.spec),
         })
-        .map_err(Error::Spawn)
+        .map_err(|error| spawn_error(error, process))
     }
 
     /// Makes another process, in the namespaces of this platform's init.
     fn join(&self, platform: &NotifyPlatform, process: &ProcessSpec) -> Result<Joined, Error> {
-        let doors = doors(self.cgroup)?;
+        let doors = self.cgroup.and_then(Group::doors);
         let spec = SpawnSpec {
             filter: self.filter,
             program: guest_loader::LOADER,
@@ -472,13 +499,21 @@ impl First<'_> {
             ids: self.ids,
             place: &|pid| {
                 settings::start_on(process, pid)?;
-                place(self.cgroup.filter(|_| doors.is_none()), pid)
+                self.place(pid)
             },
-            doors: doors.as_deref().unwrap_or_default(),
+            doors: doors.unwrap_or_default(),
             network: None,
             maker: self.maker,
+            oom_score_adj: process.oom_score_adj,
+            sysctls: &[],
         };
-        platform.join(spec).map_err(Error::Spawn)
+        platform.join(spec).map_err(|error| spawn_error(error, process))
+    }
+
+    /// Puts a process into the cgroup that cannot enter it by itself.
+    fn place(&self, pid: HostTid) -> SysResult<()> {
+        let placed = self.cgroup.filter(|group| group.doors().is_none());
+        placed.map_or(Ok(()), |group| group.place(pid, self.maker))
     }
 }
 
@@ -487,37 +522,36 @@ fn behind_pty(
     terminal: Option<&Arc<PtyMaster>>,
     size: Option<WindowSize>,
     engine: &Engine,
+    home: &Home,
 ) -> Result<(Option<Console>, Option<OwnedFd>), Error> {
     let Some(terminal) = terminal else { return Ok((None, None)) };
-    Console::start(Arc::clone(terminal), size, Arc::clone(engine.events())).map(|(a, b)| (Some(a), Some(b)))
+    let master =
+        home.new_pty().map_err(|errno| Error::Terminal(std::io::Error::from_raw_os_error(errno.raw())))?;
+    Console::start(Arc::clone(terminal), master, size, Arc::clone(engine.events()))
+        .map(|(a, b)| (Some(a), Some(b)))
 }
 
 /// The network namespace that linux.namespaces gives by a path.
-fn joined_network(spec: &ContainerSpec) -> Result<Option<File>, Error> {
-    let path = spec.namespaces.iter().find(|namespace| namespace.kind == "network");
-    let Some(path) = path.and_then(|namespace| namespace.path.as_ref()) else { return Ok(None) };
-    let failed = |error: std::io::Error| Error::Setting {
-        field: "linux.namespaces",
-        wanted: path.display().to_string(),
-        errno: Errno::from_raw(error.raw_os_error().unwrap_or_default()),
-    };
-    File::open(path).map(Some).map_err(failed)
+fn joined_network<'a>(spec: &ContainerSpec, places: &'a Places) -> Option<BorrowedFd<'a>> {
+    let index = spec.namespaces.iter().position(|namespace| namespace.kind == "network")?;
+    places.get(HostPlace::Namespace(index))
 }
 
-/// How a process enters the container's cgroup by itself; `None`: it has to be put there.
-fn doors(cgroup: Option<&Cgroup>) -> Result<Option<Vec<OwnedFd>>, Error> {
-    let doors = cgroup.map_or(Ok(None), Cgroup::doors);
-    doors.map_err(|error| {
-        tracing::error!(%error, "cannot open the container's cgroup");
-        Error::Platform(Errno::EIO)
-    })
+fn spawn_error(error: SpawnError, process: &ProcessSpec) -> Error {
+    match (error.step, process.oom_score_adj) {
+        (Step::OomScore, Some(adj)) => {
+            let (field, wanted) = ("process.oomScoreAdj", adj.to_string());
+            Error::Setting { field, wanted, errno: error.errno }
+        }
+        _ => Error::Spawn(error),
+    }
 }
 
 /// Has the threads that take the container's calls enter its groups of CPU time, where they can be apart from their
 /// process: what they do is the guests' work, and counts as it does where the kernel does it. Calls are quicker, too,
 /// as the scheduler does not have to go from one group to another.
-fn enter_cpu_groups(platform: &NotifyPlatform, cgroup: Option<&Cgroup>) {
-    let doors = cgroup.map(Cgroup::cpu_doors).unwrap_or_default();
+fn enter_cpu_groups(platform: &NotifyPlatform, cgroup: Option<&Group>) {
+    let doors = cgroup.map(Group::cpu_doors).unwrap_or_default();
     platform.set_worker_start(Box::new(move || {
         for door in &doors {
             if let Err(error) = rustix::io::write(door, b"0") {
@@ -525,14 +559,6 @@ fn enter_cpu_groups(platform: &NotifyPlatform, cgroup: Option<&Cgroup>) {
             }
         }
     }));
-}
-
-fn place(cgroup: Option<&Cgroup>, pid: HostTid) -> SysResult<()> {
-    let Some(cgroup) = cgroup else { return Ok(()) };
-    cgroup.add(pid).map_err(|error| {
-        tracing::error!(%error, "cannot put a process into the container's cgroup");
-        Errno::EIO
-    })
 }
 
 pub(crate) fn status(ending: Ending) -> ExitStatus {

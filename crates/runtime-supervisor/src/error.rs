@@ -1,7 +1,6 @@
 //! Why a sandbox could not be started: each message is one line that names the thing and the remedy.
 
 use std::io;
-use std::path::PathBuf;
 
 use abi_linux::Errno;
 use runtime_control::{Kind, Refusal};
@@ -34,8 +33,6 @@ pub enum Error {
     Rootfs { path: String, errno: Errno },
     #[error("mount on {destination}: {errno}{remedy}")]
     Mount { destination: String, errno: Errno, remedy: &'static str },
-    #[error("mount on {destination}: the source {path} does not exist; create it, or leave the mount out")]
-    MountSource { path: String, destination: String },
     #[error(
         "{field}: {id} is in no line of linux.uidMappings or linux.gidMappings; map it, or choose another"
     )]
@@ -50,6 +47,8 @@ pub enum Error {
     Stdio { name: &'static str, errno: Errno },
     #[error("--publish {port}: {error}; choose another port, or end who has it")]
     Publish { port: String, error: std::io::Error },
+    #[error(transparent)]
+    Place(#[from] runtime_control::PlaceError),
     #[error("{0}")]
     WrongState(&'static str),
     #[error("exec id {0:?} is in use; choose another")]
@@ -64,8 +63,6 @@ pub enum Error {
     Hooks(String),
     #[error("control socket: {0}")]
     Control(io::Error),
-    #[error("--strace={0}: {1}; name a file in a directory that can be written")]
-    Trace(PathBuf, io::Error),
     #[error("system call number {0} does not exist")]
     NoCall(i32),
     #[error("signal {0} does not exist")]

@@ -19,6 +19,7 @@ use runtime_oci::ContainerSpec;
 use crate::error::{Error, Found, shown};
 use crate::registry::Tree;
 use crate::stdio::Streams;
+use crate::trees::Trees;
 use crate::{credentials, registry, settings, stdio};
 
 /// Where programs are looked for when the environment has no PATH (execvp(3), confstr _CS_PATH and sbin).
@@ -42,13 +43,13 @@ pub(crate) struct Place<'a> {
 
 /// Makes everything that the first process needs and prepares its program.
 pub(crate) fn launch(
-    spec: &ContainerSpec,
+    (spec, trees): (&ContainerSpec, &Trees),
     streams: &Streams,
     kernel: &Arc<Kernel>,
     place: Place<'_>,
     init: HostTid,
 ) -> Result<Sandbox, Error> {
-    let tree = registry::build(spec, kernel, place, init)?;
+    let tree = registry::build(spec, trees, kernel, place, init)?;
     within(tree, |tree| {
         let snapshot = snapshot(spec, kernel, tree, init)?;
         furnish(spec, streams, tree, &kernel.adopt_init(init, snapshot))
@@ -57,13 +58,13 @@ pub(crate) fn launch(
 
 /// [`launch`] of a first process that is put into the process namespace of another container.
 pub(crate) fn launch_beside(
-    spec: &ContainerSpec,
+    (spec, trees): (&ContainerSpec, &Trees),
     streams: &Streams,
     kernel: &Arc<Kernel>,
     place: Place<'_>,
     pid: HostTid,
 ) -> Result<Sandbox, Error> {
-    let tree = registry::build(spec, kernel, place, pid)?;
+    let tree = registry::build(spec, trees, kernel, place, pid)?;
     within(tree, |tree| {
         let namespaces = Namespaces::initial(Arc::clone(&tree.namespace), place.uts, place.ipc);
         let snapshot = snapshot(spec, kernel, tree, pid)?.joining(namespaces);

@@ -14,6 +14,7 @@ mod copy_up;
 mod credentials;
 mod error;
 mod filesystems;
+mod group;
 mod jobs;
 mod keeper;
 mod launch;
@@ -32,9 +33,10 @@ mod stdio;
 mod supervisor;
 mod surface;
 mod terminal;
+mod trees;
 mod tuning;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -42,13 +44,15 @@ use std::time::Duration;
 
 use abi_linux::Errno;
 use runtime_control::observe::{Depth, Stats};
+use runtime_control::{Needs, Place, Places};
 use runtime_oci::cgroup::Cgroup;
 use runtime_oci::hooks::HookKind;
 use runtime_oci::{ContainerSpec, Entry, Record, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::confinement::Sockets;
+use crate::confinement::{Report, Sockets};
 use crate::container::{Container, Making};
+use crate::group::Placing;
 use crate::keeper::Keeper;
 use crate::pod::Shared;
 use crate::stdio::{OwnTerminal, Streams};
@@ -102,7 +106,9 @@ pub fn start_maker(reach: Reach, errands: Errands<'_>) -> Result<Arc<Maker>, Err
     if reach == Reach::Guests {
         confinement::scope();
     }
-    Maker::start(errands).map(Arc::new).map_err(Error::Maker)
+    let (mut placing, mut errands) = (Placing::default(), errands);
+    let errands = move |what: &[u8]| placing.errand(what).unwrap_or_else(|| errands(what));
+    Maker::start(Box::new(errands)).map(Arc::new).map_err(Error::Maker)
 }
 
 /// A container's place among others.
@@ -135,16 +141,34 @@ pub fn run(spec: &ContainerSpec, options: Options<'_>) -> Result<ExitStatus, Err
         (true, true) => OwnTerminal::Where,
         (true, false) => OwnTerminal::All,
     };
-    let Options { trace, live, profile, monitor, cgroup, descriptors, control } = options;
+    let Options { trace, live, profile, monitor, cgroup, descriptors, mut control } = options;
     let maker = control.as_ref().map(|control| Arc::clone(&control.maker));
     if maker.is_none() {
         confinement::scope();
     }
-    let making = Making { streams: Streams::Own(terminal, descriptors), size: None, cgroup, maker, trace };
-    let shared = Shared::find(spec, &[], &Arc::default())?;
+    let mut needs =
+        Needs { spec, rootfs: trees::rootfs(spec), cgroup: cgroup.as_ref(), entry: None, trace: None };
+    needs.entry = control.as_ref().map(|control| &control.entry);
+    let mut places = Places::open(&needs)?;
+    if let (Some(control), Some(directory)) = (&mut control, places.take(Place::Record).pop()) {
+        control.entry = Entry::behind(&control.record.id, directory.as_fd()).map_err(Error::State)?;
+    }
+    let report = Report::wanted();
+    let shared = Shared::find(spec, &places, &[], &Arc::default())?;
+    if let (Some(maker), cgroup) = (&maker, &cgroup) {
+        group::tell(cgroup.as_ref(), maker)?;
+    }
+    let mut home = confinement::leave(trees::host_root(spec))?;
+    if let Some(maker) = &maker {
+        home.leave_it_to(maker).map_err(Error::Maker)?;
+    }
+    let home = Arc::new(home);
+    let streams = Streams::Own(terminal, descriptors);
+    let making = Making { streams, size: None, cgroup, maker, trace, places, home: Arc::clone(&home) };
     let container = Container::create(spec.clone(), making, shared)?;
     // Before there are other threads, and before a guest's first instruction.
-    confinement::confine(Sockets::of(spec))?;
+    confinement::settle(&home)?;
+    confinement::confine(Sockets::of(spec), report)?;
     let (kernel, events) = (&container.kernel, container.engine.events());
     let relay = container.sandbox.terminal.clone();
     let relay = relay.map(|pty| terminal::Relay::start(pty, Arc::clone(events))).transpose()?;
@@ -197,7 +221,8 @@ impl Control<'_> {
     fn take(self, container: &Arc<Container>) -> Result<(Arc<Supervisor>, Arc<Keeper>), Error> {
         let Self { listener, maker, entry, mut record, created } = self;
         let keeper = Arc::new(Keeper::new(entry, record.clone()));
-        let supervisor = Supervisor::new(false, Sockets::of(container.spec()), maker);
+        let supervisor =
+            Supervisor::new(false, Sockets::of(container.spec()), maker, Arc::clone(&container.home));
         let held = Held { container: Arc::clone(container), keeper: Some(Arc::clone(&keeper)) };
         supervisor.adopt(&record.id, Arc::new(held))?;
         record.init = runtime_oci::ProcessId::of(container.init.pid);

@@ -32,7 +32,6 @@ pub(crate) fn install(
     let plan = Plan {
         whose: if own.is_some() { Whose::Of(init) } else { Whose::Supervisor },
         is_fresh: own.is_some_and(|namespace| namespace.path.is_none()),
-        sysctls: spec.sysctl.iter().filter(|(path, _)| path.starts_with("net/")).map(owned).collect(),
         raw: if spec.network.raw_sockets { RawSockets::Icmp } else { RawSockets::Refused },
     };
     let platform = Arc::clone(&kernel.platform);
@@ -53,8 +52,15 @@ pub(crate) fn install(
     }));
 }
 
-fn owned((path, value): (&String, &String)) -> (String, String) {
-    (path.clone(), value.clone())
+/// The sysctls of the container's own network namespace, which the host holds. The host's own are not a container's to
+/// set.
+pub(crate) fn sysctls(spec: &ContainerSpec) -> Vec<(String, String)> {
+    let is_own = spec.namespaces.iter().any(|namespace| namespace.kind == "network");
+    if spec.network.mode == NetworkMode::None || !is_own {
+        return Vec::new();
+    }
+    let of_network = spec.sysctl.iter().filter(|(path, _)| path.starts_with("net/"));
+    of_network.map(|(path, value)| (path.clone(), value.clone())).collect()
 }
 
 /// How the namespace is opened.
@@ -62,23 +68,14 @@ struct Plan {
     whose: Whose,
     /// Nobody else has set it up.
     is_fresh: bool,
-    sysctls: Vec<(String, String)>,
     raw: RawSockets,
 }
 
 impl Plan {
     fn open(&self) -> SysResult<Namespace> {
-        let mut namespace = Namespace::open(self.whose)?;
+        let namespace = Namespace::open(self.whose)?;
         if self.is_fresh {
             namespace.set_loopback_up()?;
-        }
-        // The host's own are not a container's to set.
-        if self.whose != Whose::Supervisor {
-            for (path, value) in &self.sysctls {
-                if let Err(error) = namespace.set_sysctl(path, value) {
-                    tracing::warn!(%error, path, "cannot set a sysctl of the network namespace");
-                }
-            }
         }
         Ok(namespace)
     }

@@ -1,14 +1,15 @@
 //! What a container shares with others of its pod: the namespaces that its config.json names by the path of one of
 //! theirs. They are objects of this process, so they can be had of containers of this process alone.
 
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use kernel_base::executor::ReadyQueue;
 use kernel_base::user_ns::UserNamespace;
 use kernel_task::Kernel;
 use kernel_task::namespaces::{IpcNamespace, UtsNamespace};
+use runtime_control::{Place, Places};
 use runtime_oci::ContainerSpec;
 
 use crate::container::Container;
@@ -29,21 +30,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Looks up what `spec` names by path among the containers of this process.
+    /// Looks up what `spec` names by path, and `places` has open, among the containers of this process.
     pub(crate) fn find(
         spec: &ContainerSpec,
+        places: &Places,
         containers: &[Arc<Container>],
         ready: &Arc<ReadyQueue>,
     ) -> Result<Self, Error> {
         let mut shared = Self { ready: Arc::clone(ready), ..Self::default() };
-        for namespace in &spec.namespaces {
+        for (index, namespace) in spec.namespaces.iter().enumerate() {
             let Some(path) = &namespace.path else { continue };
             let kind = namespace.kind.as_str();
             let Some(file) = file_of(kind) else { continue };
-            let wanted = inode(path);
+            let wanted = places.get(Place::Namespace(index)).and_then(inode_of);
             let is_its = |one: &&Arc<Container>| {
                 let own = format!("/proc/{}/ns/{file}", one.init.pid);
-                one.has_own_processes() && wanted.is_some() && inode(Path::new(&own)) == wanted
+                one.has_own_processes() && wanted.is_some() && inode(&own) == wanted
             };
             let found = containers.iter().find(is_its);
             match (kind, found) {
@@ -73,6 +75,10 @@ fn file_of(kind: &str) -> Option<&str> {
     }
 }
 
-fn inode(path: &Path) -> Option<u64> {
+fn inode_of(namespace: BorrowedFd<'_>) -> Option<u64> {
+    rustix::fs::fstat(namespace).map(|stat| stat.st_ino).ok()
+}
+
+fn inode(path: &str) -> Option<u64> {
     std::fs::metadata(path).map(|metadata| metadata.ino()).ok()
 }

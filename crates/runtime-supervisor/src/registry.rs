@@ -1,7 +1,6 @@
 //! The file tree of a container: which filesystem stands behind which mount. The one place that knows them
 //! all.
 
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Weak};
 
 use abi_linux::signal::Signal;
@@ -37,6 +36,7 @@ use crate::error::{Error, shown};
 use crate::filesystems::{self, Parts};
 use crate::launch::Place;
 use crate::mount_points::MountPoints;
+use crate::trees::Trees;
 use crate::tuning;
 
 /// A container's files and terminals.
@@ -121,11 +121,13 @@ struct Assembly<'a> {
     terminals: Arc<Terminals>,
     devpts: Arc<Devpts>,
     names: HostPrefixes,
+    trees: &'a Trees,
 }
 
 /// Builds the tree of `spec`.
 pub(crate) fn build(
     spec: &ContainerSpec,
+    trees: &Trees,
     kernel: &Arc<Kernel>,
     place: Place<'_>,
     init: HostTid,
@@ -138,9 +140,9 @@ pub(crate) fn build(
     let devices = Arc::new(DeviceRegistry::new());
     let console = Arc::new(Console::default());
     dev::register(&devices, &kernel.platform, &devpts, &console);
-    let names = host_names(spec);
+    let names = trees.names(spec);
     let assembly =
-        Assembly { kernel, ipc: place.ipc, user_ns: place.user_ns, devices, terminals, devpts, names };
+        Assembly { kernel, ipc: place.ipc, user_ns: place.user_ns, devices, terminals, devpts, names, trees };
     let parts = Parts {
         kernel: Arc::downgrade(kernel),
         devices: Arc::clone(&assembly.devices),
@@ -166,18 +168,6 @@ pub(crate) fn build(
         built => built?,
     };
     Ok(Tree { namespace, terminals: assembly.terminals, devpts: assembly.devpts, console, mount_points })
-}
-
-/// Which host paths a guest sees, and where: for /proc/pid/maps.
-fn host_names(spec: &ContainerSpec) -> HostPrefixes {
-    let mut names = HostPrefixes::new();
-    names.add(spec.rootfs.as_os_str().as_bytes(), b"/");
-    for mount in &spec.mounts {
-        if let MountKind::Bind(source) = &mount.kind {
-            names.add(source.as_os_str().as_bytes(), &mount.destination);
-        }
-    }
-    names
 }
 
 impl Assembly<'_> {
@@ -219,8 +209,9 @@ impl Assembly<'_> {
         points: &mut MountPoints,
         builder: &Builder<'_>,
     ) -> Result<(), Error> {
-        for mount in &spec.mounts {
-            self.mount(mount, namespace, points, builder).map_err(|errno| mount_error(mount, errno))?;
+        for (index, mount) in spec.mounts.iter().enumerate() {
+            self.mount((index, mount), namespace, points, builder)
+                .map_err(|errno| mount_error(mount, errno))?;
         }
         tuning::make_devices(spec, points, builder)?;
         let hidden = |path: &Vec<u8>| {
@@ -252,8 +243,7 @@ impl Assembly<'_> {
             _ => Error::Rootfs { path: spec.rootfs.display().to_string(), errno },
         };
         let access = if overlay || spec.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
-        // What was checked must still be there, and no link to elsewhere.
-        let node = Node::open_resolved(&spec.rootfs).map_err(failed)?;
+        let node = self.trees.root().map_err(failed)?;
         let options = HostFsOptions { access, ..HostFsOptions::default() };
         let lower = self.host_dir(node, options).map_err(failed)?;
         if !overlay {
@@ -284,19 +274,15 @@ impl Assembly<'_> {
         ProcFs::new(self.kernel, options)
     }
 
-    fn superblock(&self, mount: &MountSpec) -> SysResult<Arc<dyn SuperBlock>> {
+    fn superblock(&self, (index, mount): (usize, &MountSpec)) -> SysResult<Arc<dyn SuperBlock>> {
         let data = mount.data.join(",");
         Ok(match &mount.kind {
-            MountKind::Bind(source) => {
+            MountKind::Bind(_) => {
                 let access = if mount.readonly { HostAccess::ReadOnly } else { HostAccess::ReadWrite };
-                let node = match mount.recursion {
-                    Recursion::All => Node::open_root(source)?,
-                    Recursion::One => Node::open_single(source)?,
-                };
                 let owners = mount.ids.as_ref().map(credentials::owners).transpose()?.map(Arc::new);
                 let options =
                     HostFsOptions { sharing: Sharing::Shared, access, owners, ..HostFsOptions::default() };
-                self.host_dir(node, options)?
+                self.host_dir(self.trees.bind(index)?, options)?
             }
             // An engine mounts a bare tmpfs on /dev and expects the runtime to fill it.
             MountKind::Tmpfs if mount.destination == b"/dev" => self.dev(&data, "tmpfs")?,
@@ -312,12 +298,12 @@ impl Assembly<'_> {
 
     fn mount(
         &self,
-        mount: &MountSpec,
+        (index, mount): (usize, &MountSpec),
         namespace: &Arc<MountNamespace>,
         points: &mut MountPoints,
         builder: &Builder<'_>,
     ) -> SysResult<()> {
-        let superblock = self.superblock(mount)?;
+        let superblock = self.superblock((index, mount))?;
         let at = points.find_or_make(&mount.destination, superblock.root().kind(), builder)?;
         if mount.copies_up {
             copy_up::copy_tree(Arc::clone(at.inode()), superblock.root(), builder)?;
@@ -348,21 +334,10 @@ fn depth(recursion: Recursion) -> Depth {
 }
 
 fn mount_error(mount: &MountSpec, errno: Errno) -> Error {
-    let missing_source = match &mount.kind {
-        MountKind::Bind(source) if errno == Errno::ENOENT && !source.exists() => Some(source),
-        _ => None,
-    };
-    if let Some(source) = missing_source {
-        return Error::MountSource {
-            path: source.display().to_string(),
-            destination: shown(&mount.destination),
-        };
-    }
     let remedy = match errno {
         Errno::ENOENT | Errno::EROFS => "; create the mount point in the rootfs, or leave the mount out",
         Errno::ENOTDIR => "; mount a directory on a directory, and a file on a file",
         Errno::EINVAL => "; an option of the mount has a value that is not supported",
-        Errno::EXDEV => "; to leave out what is mounted below takes CAP_SYS_ADMIN: make it rbind, not bind",
         Errno::EACCES | Errno::EPERM => "; run as a user who may read the source",
         _ => "",
     };

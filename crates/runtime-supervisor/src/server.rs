@@ -8,16 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use platform_notify::home::HostRoot;
 use platform_notify::maker::Maker;
 use runtime_control::{Reply, Request, frame};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_peercred;
 
-use crate::confinement::Sockets;
+use crate::confinement::{Report, Sockets};
 use crate::error::Error;
+use crate::group::Placing;
 use crate::observe::tap::ToClient;
 use crate::supervisor::{Answer, Supervisor};
-use crate::{confinement, jobs};
+use crate::{confinement, group, jobs};
 
 /// Stack of a connection's thread, which may build what a process needs.
 const STACK: usize = 512 * 1024;
@@ -174,12 +176,21 @@ pub fn supervise(dir: &Path, single: bool, tied: bool) -> Result<(), Error> {
     runtime_control::note_supervisor(dir).map_err(failed)?;
     crate::prepare_process()?;
     confinement::scope();
-    let maker = Maker::start(Box::new(|_| Vec::new())).map_err(Error::Maker)?;
+    let mut placing = Placing::default();
+    let errands = Box::new(move |what: &[u8]| placing.errand(what).unwrap_or_default());
+    let maker = Arc::new(Maker::start(errands).map_err(Error::Maker)?);
     let signals = jobs::block_signals()?;
     let first = first_request(&listener, (single || tied).then_some(&FIRST_CLIENT))?;
     let sockets = sockets(&first);
-    confinement::confine(sockets)?;
-    let supervisor = Supervisor::new(single, sockets, Arc::new(maker));
+    let report = Report::wanted();
+    if let Some((_, (Request::Create(create), _))) = &first.request {
+        group::tell(create.cgroup.as_ref(), &maker)?;
+    }
+    let mut home = confinement::leave(HostRoot::Left)?;
+    home.leave_it_to(&maker).map_err(Error::Maker)?;
+    confinement::settle(&home)?;
+    confinement::confine(sockets, report)?;
+    let supervisor = Supervisor::new(single, sockets, maker, Arc::new(home));
     if tied {
         let ending = Arc::clone(&supervisor);
         jobs::start_thread("tie", move || {

@@ -1,7 +1,6 @@
 //! What config.json wants of a process before it runs: its filter and personality in the books; its place among the
 //! host's processes (scheduler, I/O priority, OOM score, CPUs) on the host, where its threads are scheduled.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,9 +46,6 @@ fn setting(field: &'static str, wanted: impl ToString, errno: Errno) -> Error {
 }
 
 fn on_host(process: &ProcessSpec, pid: HostTid, is_first: bool) -> Result<(), Error> {
-    if let Some(adj) = process.oom_score_adj {
-        set_oom_score(pid, adj)?;
-    }
     if let Some(wanted) = process.scheduling {
         let attributes = Attributes {
             policy: wanted.policy,
@@ -77,18 +73,6 @@ fn on_host(process: &ProcessSpec, pid: HostTid, is_first: bool) -> Result<(), Er
         }
         _ => Ok(()),
     }
-}
-
-/// proc_pid_oom_score_adj(5). Lower than it was takes CAP_SYS_RESOURCE.
-fn set_oom_score(pid: HostTid, adj: i32) -> Result<(), Error> {
-    let path = format!("/proc/{pid}/oom_score_adj");
-    if fs::read_to_string(&path).is_ok_and(|present| present.trim() == adj.to_string()) {
-        return Ok(());
-    }
-    fs::write(path, adj.to_string()).map_err(|error| {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
-        setting("process.oomScoreAdj", adj, errno)
-    })
 }
 
 /// execCPUAffinity.initial: where an exec'd process is until it is in its cgroup.

@@ -35,9 +35,9 @@ impl Container {
     fn run_start_hook(self: &Arc<Self>, index: usize, hook: &Hook, state: &Value) -> Result<(), String> {
         let text = |error: std::io::Error| error.to_string();
         let (stdin, mut writer) = std::io::pipe().map_err(text)?;
-        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(text)?;
+        let null = self.home.null().map_err(|errno| errno.to_string())?;
         let copy = null.try_clone().map_err(text)?;
-        let streams = Streams::Given(vec![OwnedFd::from(stdin), null.into(), copy.into()]);
+        let streams = Streams::Given(vec![OwnedFd::from(stdin), null, copy]);
         // A name that no client can take: they come from command lines.
         let name = format!("startContainer\n{index}");
         let process = process(hook, &self.spec().process);

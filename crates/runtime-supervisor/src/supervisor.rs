@@ -1,7 +1,7 @@
 //! The containers of one sandbox, and what clients of the control socket ask about them.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use kernel_base::executor::ReadyQueue;
 use kernel_base::sync::Mutex;
+use platform_notify::home::Home;
 use platform_notify::maker::Maker;
-use runtime_control::{Container as Listed, Create, Exec, Reply, Request, Started, Streams as Wanted, frame};
-use runtime_oci::{Status, Store};
+use runtime_control::{
+    Container as Listed, Create, Exec, Place, Places, Reply, Request, Started, Streams as Wanted, frame,
+};
+use runtime_oci::{Entry, Status};
 
 use crate::confinement::Sockets;
 use crate::container::{Container, Making};
@@ -49,6 +52,7 @@ pub(crate) struct Supervisor {
     /// What this process kept the right to make.
     sockets: Sockets,
     maker: Arc<Maker>,
+    home: Arc<Home>,
     /// Calls that have become ready in any of them: they may share what others wait for.
     ready: Arc<ReadyQueue>,
     /// Requests that are being answered.
@@ -77,10 +81,10 @@ impl Drop for Busy<'_> {
 }
 
 impl Supervisor {
-    pub(crate) fn new(single: bool, sockets: Sockets, maker: Arc<Maker>) -> Arc<Self> {
+    pub(crate) fn new(single: bool, sockets: Sockets, maker: Arc<Maker>, home: Arc<Home>) -> Arc<Self> {
         let (containers, busy) = (Mutex::default(), StdMutex::new(0));
         let (ready, idle) = (Arc::default(), Condvar::new());
-        Arc::new(Self { containers, single, sockets, maker, ready, busy, idle })
+        Arc::new(Self { containers, single, sockets, maker, home, ready, busy, idle })
     }
 
     /// Ends the process, after the one that makes guests.
@@ -203,6 +207,9 @@ impl Supervisor {
 
     fn create(self: &Arc<Self>, create: Create, fds: Vec<OwnedFd>) -> Result<Arc<Held>, Error> {
         let id = create.id.clone();
+        if !self.home.takes_more() {
+            return Err(Error::WrongState("a sandbox in the foreground has one container"));
+        }
         if self.sockets == Sockets::None && Sockets::of(&create.spec) != Sockets::None {
             return Err(Error::WrongState("the sandbox was made for containers without the host's network"));
         }
@@ -232,12 +239,11 @@ impl Supervisor {
     fn host(self: &Arc<Self>, create: Create, fds: Vec<OwnedFd>, tell: &Sender<Result<Arc<Held>, Error>>) {
         let id = create.id.clone();
         let others: Vec<_> = self.all().into_iter().map(|(_, held)| Arc::clone(&held.container)).collect();
-        let shared = Shared::find(&create.spec, &others, &self.ready);
-        drop(others);
-        let made = shared.and_then(|shared| make(create, fds, &self.maker, shared)).and_then(|held| {
+        let made = self.make(create, fds, &others).and_then(|held| {
             self.adopt(&id, Arc::clone(&held))?;
             Ok(held)
         });
+        drop(others);
         let held = match made {
             Ok(held) => held,
             Err(error) => return drop(tell.send(Err(error))),
@@ -251,6 +257,34 @@ impl Supervisor {
             self.wait_idle();
             self.exit(status.map_or(i32::from(crate::FAILED), |status| shell_status(status).into()));
         }
+    }
+
+    /// Makes a container for a client.
+    fn make(
+        &self,
+        create: Create,
+        mut fds: Vec<OwnedFd>,
+        others: &[Arc<Container>],
+    ) -> Result<Arc<Held>, Error> {
+        let places = Places::received(&create.places, &mut fds);
+        let mut places = places.ok_or(Error::WrongState("descriptors are missing from the request"))?;
+        let shared = Shared::find(&create.spec, &places, others, &self.ready)?;
+        let (streams, size) = streams(create.streams, fds);
+        let trace = places.take(Place::Trace).pop().map(|file| TraceTo::File(file.into()));
+        let keeper = match places.take(Place::Record).pop() {
+            Some(directory) => {
+                let entry = Entry::behind(&create.id, directory.as_fd()).map_err(Error::State)?;
+                let record = entry.read().map_err(Error::State)?;
+                let record = record.ok_or_else(|| Error::NotFound("the container's record".to_owned()))?;
+                Some(Arc::new(Keeper::new(entry, record)))
+            }
+            None => None,
+        };
+        let (maker, home) = (Some(Arc::clone(&self.maker)), Arc::clone(&self.home));
+        let making = Making { streams, size, cgroup: create.cgroup, maker, trace, places, home };
+        let container = Container::create(create.spec, making, shared)?;
+        container.set_owner(None);
+        Ok(Arc::new(Held { container, keeper }))
     }
 
     fn start(&self, id: &str) -> Result<(), Error> {
@@ -292,6 +326,7 @@ impl Supervisor {
     fn delete(&self, id: &str) -> Result<(), Error> {
         let held = self.find(id)?;
         end(&held.container)?;
+        held.container.let_go();
         self.containers.lock().remove(id);
         Ok(())
     }
@@ -325,28 +360,6 @@ fn end(container: &Container) -> Result<(), Error> {
         container.destroy()?;
     }
     end.recv_timeout(DEATH).map_err(|_| Error::WrongState("the container does not die; try again"))
-}
-
-/// Makes a container for a client.
-fn make(create: Create, fds: Vec<OwnedFd>, maker: &Arc<Maker>, shared: Shared) -> Result<Arc<Held>, Error> {
-    let (streams, size) = streams(create.streams, fds);
-    let trace = create.strace.map(|path| {
-        std::fs::File::create(&path).map(TraceTo::File).map_err(|error| Error::Trace(path, error))
-    });
-    let maker = Some(Arc::clone(maker));
-    let making = Making { streams, size, cgroup: create.cgroup, maker, trace: trace.transpose()? };
-    let keeper = match &create.state_dir {
-        Some(root) => {
-            let entry = Store::new(root.clone()).open(&create.id).map_err(Error::State)?;
-            let record = entry.read().map_err(Error::State)?;
-            let record = record.ok_or_else(|| Error::NotFound("the container's record".to_owned()))?;
-            Some(Arc::new(Keeper::new(entry, record)))
-        }
-        None => None,
-    };
-    let container = Container::create(create.spec, making, shared)?;
-    container.set_owner(None);
-    Ok(Arc::new(Held { container, keeper }))
 }
 
 fn streams(wanted: Wanted, fds: Vec<OwnedFd>) -> (Streams, Option<runtime_control::WindowSize>) {

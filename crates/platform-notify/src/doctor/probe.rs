@@ -30,6 +30,8 @@ pub(super) fn bare<'a>(filter: &'a [Instruction], name: &CStr) -> SpawnSpec<'a> 
         doors: &[],
         network: None,
         maker: None,
+        oom_score_adj: None,
+        sysctls: &[],
     }
 }
 

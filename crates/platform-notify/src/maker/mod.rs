@@ -9,6 +9,7 @@
 //! in namespaces of its own, or in those of an init that it made itself, never in ones that a request names. It ends
 //! with the supervisor.
 
+mod outside;
 mod wire;
 
 use std::io::{Read, Write};
@@ -25,7 +26,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::errno;
 use crate::spawn::child::{self, Plan};
 use crate::spawn::{Away, GuestIds, SpawnError, SpawnSpec, Step, write_id_maps};
+use outside::{Hangings, OomScore};
 use wire::{Fds, Kind, Request};
+
+/// PR_SET_DUMPABLE of include/uapi/linux/prctl.h.
+const PR_SET_DUMPABLE: i32 = 4;
 
 /// What else a maker does: gets bytes, gives bytes.
 pub type Errands<'a> = Box<dyn FnMut(&[u8]) -> Vec<u8> + 'a>;
@@ -59,6 +64,10 @@ impl Maker {
                 // What a terminal sends is for the supervisor.
                 let _ = host::new_group();
                 let _ = rustix::thread::set_name(c"palisade-maker");
+                // Not for the supervisor to look into. Who is no user of rank needs its own children's files in /proc.
+                if rustix::process::geteuid().is_root() {
+                    let _ = host::prctl(PR_SET_DUMPABLE, 0);
+                }
                 serve(&theirs, errands);
                 host::exit(0)
             }
@@ -82,14 +91,37 @@ impl Maker {
         socket: BorrowedFd<'_>,
         loader: BorrowedFd<'_>,
     ) -> Result<HostTid, SpawnError> {
-        let lost = |errno| SpawnError { step: Step::Clone, errno };
-        let request = Request::spawn(spec, target);
         let mut fds: Vec<BorrowedFd<'_>> = vec![socket, loader];
         fds.extend(spec.network);
         fds.extend(spec.doors.iter().map(AsFd::as_fd));
+        self.ask(&Request::spawn(spec, target), &fds)
+    }
+
+    /// Says in which mount namespace the maker is to hang trees; once.
+    pub(crate) fn serve_home(&self, namespace: BorrowedFd<'_>) -> SysResult<()> {
+        self.mounts(Kind::Home, &[namespace])
+    }
+
+    /// Has a tree hung there.
+    pub(crate) fn hang(&self, number: u32, tree: BorrowedFd<'_>) -> SysResult<()> {
+        self.mounts(Kind::Hang(number), &[tree])
+    }
+
+    /// Has one taken down.
+    pub(crate) fn take_down(&self, number: u32) -> SysResult<()> {
+        self.mounts(Kind::TakeDown(number), &[])
+    }
+
+    fn mounts(&self, kind: Kind<'_>, fds: &[BorrowedFd<'_>]) -> SysResult<()> {
+        self.ask(&Request::mounts(kind), fds).map(drop).map_err(|error| error.errno)
+    }
+
+    /// Asks for what is answered by a number, or a step that failed.
+    fn ask(&self, request: &[u8], fds: &[BorrowedFd<'_>]) -> Result<HostTid, SpawnError> {
+        let lost = |errno| SpawnError { step: Step::Clone, errno };
         let held = self.socket.lock();
         let stream = held.as_ref().ok_or(lost(Errno::ESRCH))?;
-        wire::send(stream, &request, &fds).map_err(lost)?;
+        wire::send(stream, request, fds).map_err(lost)?;
         let mut answer = [0; 8];
         let mut reader = stream;
         reader.read_exact(&mut answer).map_err(|error| lost(io_errno(&error)))?;
@@ -125,7 +157,7 @@ impl Init {
 
 /// The maker's life.
 fn serve(socket: &UnixStream, mut errands: Errands<'_>) {
-    let mut inits = Vec::new();
+    let (mut inits, mut hangings) = (Vec::new(), Hangings::default());
     while let Ok(Some((bytes, fds))) = wire::receive(socket) {
         inits.retain(|init: &Init| !init.is_dead());
         let Some(request) = Request::parse(&bytes) else { return };
@@ -136,7 +168,14 @@ fn serve(socket: &UnixStream, mut errands: Errands<'_>) {
             }
             continue;
         }
-        let made = wire::split(fds, &request).and_then(|fds| make(&request, fds, &mut inits));
+        let first = |fds: Vec<OwnedFd>| fds.into_iter().next();
+        let hung = |errno| SpawnError { step: Step::Mounts, errno };
+        let made = match request.kind {
+            Kind::Home => hangings.settle(first(fds)).map(|()| 0).map_err(hung),
+            Kind::Hang(number) => hangings.hang(number, first(fds)).map(|()| 0).map_err(hung),
+            Kind::TakeDown(number) => hangings.take_down(number).map(|()| 0).map_err(hung),
+            _ => wire::split(fds, &request).and_then(|fds| make(&request, fds, &mut inits, &hangings)),
+        };
         let mut writer = socket;
         if writer.write_all(&wire::answer(made)).is_err() {
             return;
@@ -144,7 +183,12 @@ fn serve(socket: &UnixStream, mut errands: Errands<'_>) {
     }
 }
 
-fn make(request: &Request<'_>, fds: Fds, inits: &mut Vec<Init>) -> Result<HostTid, SpawnError> {
+fn make(
+    request: &Request<'_>,
+    fds: Fds,
+    inits: &mut Vec<Init>,
+    hangings: &Hangings,
+) -> Result<HostTid, SpawnError> {
     let at = |step: Step| move |errno: Errno| SpawnError { step, errno };
     let target = match request.kind {
         Kind::Join(pid) => {
@@ -163,8 +207,9 @@ fn make(request: &Request<'_>, fds: Fds, inits: &mut Vec<Init>) -> Result<HostTi
         target: target.map(host::number),
         privileged: rustix::process::geteuid().is_root(),
         ids: GuestIds { uid: request.uid, gid: request.gid },
-        doors: &fds.doors,
+        doors: fds.doors.iter().map(|door| host::number(door.as_fd())).collect(),
     };
+    let score = request.oom_score_adj.map(OomScore::set).transpose().map_err(at(Step::OomScore))?;
     let away = fds.network.as_ref().map(|network| Away::enter(network.as_fd()));
     let away = away.transpose().map_err(at(Step::Network))?;
     let namespaces = match (target, &away) {
@@ -172,19 +217,23 @@ fn make(request: &Request<'_>, fds: Fds, inits: &mut Vec<Init>) -> Result<HostTi
         (None, Some(_)) => child::NAMESPACES & !libc::CLONE_NEWNET,
         (None, None) => child::NAMESPACES,
     };
-    // SAFETY: the child runs child::run or child::run_helper only, which neither allocate, lock nor unwind, and never
-    // return.
-    let pid = match unsafe { host::clone_sibling(namespaces) }.map_err(at(Step::Clone))? {
-        0 if target.is_some() => child::run_helper(&plan),
-        0 => child::run(&plan),
-        pid => pid,
+    let clone = || {
+        // SAFETY: the child runs child::run or child::run_helper only, which neither allocate, lock nor unwind, and never
+        // return.
+        match unsafe { host::clone_sibling(namespaces) }? {
+            0 if target.is_some() => child::run_helper(&plan),
+            0 => child::run(&plan),
+            pid => Ok(pid),
+        }
     };
-    drop(away);
+    let pid = if target.is_some() { clone() } else { hangings.make(clone) }.map_err(at(Step::Clone))?;
+    drop((away, score));
     if target.is_none() {
         // It waits for the supervisor's word, and is nobody's id else until the supervisor reaps it.
         let pidfd = pidfd::open_process(pid).map_err(at(Step::Clone))?;
         inits.push(Init { pid, pidfd });
         write_id_maps(pid, &plan)?;
+        outside::set_sysctls(pid, &request.sysctls).map_err(at(Step::Network))?;
     }
     Ok(pid)
 }

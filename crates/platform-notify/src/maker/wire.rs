@@ -27,6 +27,9 @@ const MAX_FDS: usize = 64;
 const INIT: u8 = 1;
 const JOIN: u8 = 2;
 const ERRAND: u8 = 3;
+const HOME: u8 = 4;
+const HANG: u8 = 5;
+const TAKE_DOWN: u8 = 6;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,11 @@ pub(super) enum Kind<'a> {
     Init,
     Join(HostTid),
     Errand(&'a [u8]),
+    /// The supervisor's mount namespace comes with it.
+    Home,
+    /// A tree to hang in it comes with it.
+    Hang(u32),
+    TakeDown(u32),
 }
 
 /// A request.
@@ -42,6 +50,8 @@ pub(super) struct Request<'a> {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) has_network: bool,
+    pub(super) oom_score_adj: Option<i32>,
+    pub(super) sysctls: Vec<CString>,
     pub(super) filter: Vec<Instruction>,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
@@ -85,6 +95,13 @@ impl<'a> Request<'a> {
         put_number(&mut out, spec.ids.uid);
         put_number(&mut out, spec.ids.gid);
         out.push(u8::from(spec.network.is_some()));
+        out.push(u8::from(spec.oom_score_adj.is_some()));
+        put_number(&mut out, spec.oom_score_adj.unwrap_or(0).cast_unsigned());
+        put_number(&mut out, spec.sysctls.len() as u32 * 2);
+        for text in spec.sysctls.iter().flat_map(|(name, value)| [name, value]) {
+            put_number(&mut out, text.len() as u32);
+            out.extend_from_slice(text.as_bytes());
+        }
         put_number(&mut out, spec.filter.len() as u32);
         for insn in spec.filter {
             out.extend_from_slice(&insn.code.to_le_bytes());
@@ -101,32 +118,52 @@ impl<'a> Request<'a> {
         [&[ERRAND], what].concat()
     }
 
+    /// The bytes of a request about the supervisor's mounts.
+    pub(super) fn mounts(kind: Kind<'_>) -> Vec<u8> {
+        let (kind, number) = match kind {
+            Kind::Hang(number) => (HANG, number),
+            Kind::TakeDown(number) => (TAKE_DOWN, number),
+            _ => (HOME, 0),
+        };
+        let mut out = vec![kind];
+        put_number(&mut out, number);
+        out
+    }
+
     /// Understands a request; `None` where it is none.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
-        let none = Self {
+        let plain = Self {
             kind: Kind::Errand(rest),
             uid: 0,
             gid: 0,
             has_network: false,
+            oom_score_adj: None,
+            sysctls: Vec::new(),
             filter: Vec::new(),
             argv: Vec::new(),
             envp: Vec::new(),
         };
         if *kind == ERRAND {
-            return Some(none);
+            return Some(plain);
         }
         let mut input = Input(rest);
-        let target = input.number()?.cast_signed();
+        let number = input.number()?;
         let kind = match *kind {
             INIT => Kind::Init,
-            JOIN => Kind::Join(target),
+            JOIN => Kind::Join(number.cast_signed()),
+            HOME => return Some(Self { kind: Kind::Home, ..plain }),
+            HANG => return Some(Self { kind: Kind::Hang(number), ..plain }),
+            TAKE_DOWN => return Some(Self { kind: Kind::TakeDown(number), ..plain }),
             _ => return None,
         };
         let (uid, gid, has_network) = (input.number()?, input.number()?, input.take(1)? == [1]);
+        let (has_score, score) = (input.take(1)? == [1], input.number()?.cast_signed());
+        let sysctls = input.strings()?;
         let filter = input.filter()?;
         let (argv, envp) = (input.strings()?, input.strings()?);
-        Some(Self { kind, uid, gid, has_network, filter, argv, envp })
+        let oom_score_adj = has_score.then_some(score);
+        Some(Self { kind, uid, gid, has_network, oom_score_adj, sysctls, filter, argv, envp })
     }
 }
 
@@ -267,11 +304,15 @@ mod tests {
             doors: &[],
             network: None,
             maker: None,
+            oom_score_adj: Some(-5),
+            sysctls: &[("net/x".to_owned(), "1".to_owned())],
         };
         let bytes = Request::spawn(&spec, Some(77));
         let request = Request::parse(&bytes).unwrap();
         assert_eq!((request.kind, request.uid, request.gid), (Kind::Join(77), 7, 8));
         assert_eq!((request.argv, request.envp), (spec.argv, spec.envp));
+        assert_eq!(request.oom_score_adj, Some(-5));
+        assert_eq!(request.sysctls, [c"net/x".to_owned(), c"1".to_owned()]);
         assert!(
             request
                 .filter

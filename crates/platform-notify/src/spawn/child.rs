@@ -3,8 +3,6 @@
 //! The order matters. Ids change before PR_SET_PDEATHSIG and PR_SET_DUMPABLE, which a change of ids resets.
 //! Mounts come before capabilities go. The filter is last but for the exec, which passes through it.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use abi_linux::{Errno, SysResult};
 use host_sys::child::{self, Strings};
 use host_sys::seccomp::{self, Instruction};
@@ -43,7 +41,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) privileged: bool,
     pub(crate) ids: GuestIds,
     /// Cgroups to enter.
-    pub(crate) doors: &'a [OwnedFd],
+    pub(crate) doors: Vec<i32>,
 }
 
 /// A step that failed.
@@ -100,9 +98,9 @@ fn become_guest(plan: &Plan<'_>) -> Tried<std::convert::Infallible> {
         Some(GO) => {}
         _ => child::exit(126), // the parent is gone
     }
-    for door in plan.doors {
+    for door in &plan.doors {
         // 0: the writer.
-        at(Step::Place, child::write(child::number(door.as_fd()), b"0"))?;
+        at(Step::Place, child::write(*door, b"0"))?;
     }
     become_nobody(plan)?;
     if plan.target.is_none() {

@@ -28,9 +28,10 @@ pub enum Step {
     Join,
     Place,
     Network,
+    OomScore,
 }
 
-const STEPS: [Step; 22] = [
+const STEPS: [Step; 23] = [
     Step::LoaderFile,
     Step::Socket,
     Step::Clone,
@@ -53,6 +54,7 @@ const STEPS: [Step; 22] = [
     Step::Join,
     Step::Place,
     Step::Network,
+    Step::OomScore,
 ];
 
 impl Step {
@@ -86,6 +88,7 @@ impl Step {
             Self::Join => "enter the container's namespaces",
             Self::Place => "put the process into the container's cgroup",
             Self::Network => "enter the network namespace of the container",
+            Self::OomScore => "set the OOM score of the container's processes",
         }
     }
 

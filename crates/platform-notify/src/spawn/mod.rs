@@ -79,12 +79,16 @@ pub struct SpawnSpec<'a> {
     /// The `tasks` files of cgroups (version 1) that it enters by itself, open for writing. Whoever moves another
     /// process waits for all CPUs to pass a quiet state, 5 to 20 ms; a single thread that moves itself does not (Linux
     /// v6.18 kernel/cgroup/cgroup.c:cgroup_procs_write_start).
-    pub doors: &'a [OwnedFd],
+    pub doors: &'a [fs::File],
     /// The network namespace of the host that it is to be in; a new, empty one without. It gives guests nothing, who
     /// have no sockets of the host: it is where the host looks for the container's network.
     pub network: Option<BorrowedFd<'a>>,
     /// Who makes it, where this process may not.
     pub maker: Option<&'a Maker>,
+    /// proc_pid_oom_score_adj(5), with a maker; `None`: the maker's.
+    pub oom_score_adj: Option<i32>,
+    /// Names below /proc/sys, all in `net/`, and their values, with a maker.
+    pub sysctls: &'a [(String, String)],
 }
 
 /// For [`SpawnSpec::place`]: stays where the supervisor is.
@@ -260,7 +264,7 @@ fn plan<'a>(
         target: target.map(host_sys::child::number),
         privileged: rustix::process::geteuid().is_root(),
         ids: spec.ids,
-        doors: spec.doors,
+        doors: spec.doors.iter().map(|door| host_sys::child::number(door.as_fd())).collect(),
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) fn container_with(scenario: &str, filter: &[Instruction]) -> Containe
         doors: &[],
         network: None,
         maker: None,
+        oom_score_adj: None,
+        sysctls: &[],
     };
     spawn(spec).expect("a container can be made")
 }

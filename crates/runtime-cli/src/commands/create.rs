@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
-use runtime_control::{Client, Create, Started, Streams, WindowSize};
+use runtime_control::{Client, Create, Needs, Places, Rootfs, Started, Streams, WindowSize};
 use runtime_oci::{Entry, ProcessSpec, Record};
 
 use crate::args::{CreateArgs, Global, LogFormat};
@@ -51,17 +51,25 @@ fn bring_up(
     };
     let supervisor = runtime_control::start(entry.path(), &options).context("cannot start a supervisor")?;
     let strace = args.tracing.strace.as_deref().map(std::path::absolute).transpose()?;
+    let needs = Needs {
+        spec: &record.spec,
+        rootfs: Rootfs::Opened,
+        cgroup: record.cgroup.as_ref(),
+        entry: Some(entry),
+        trace: strace.as_deref(),
+    };
+    let places = Places::open(&needs)?;
+    let fds: Vec<_> = fds.iter().copied().chain(places.descriptors()).collect();
     let request = Create {
         id: record.id.clone(),
         bundle: record.bundle.clone(),
         spec: record.spec.clone(),
         streams: streams(&record.spec.process),
-        state_dir: Some(std::path::absolute(containers::store(global).root())?),
+        places: places.names(),
         cgroup: record.cgroup.clone(),
-        strace,
     };
     let events = args.tracing.security_events.as_deref().map(monitor::open).transpose()?;
-    let (Started { supervisor: pid, .. }, master) = supervisor.client.create(request, fds)?;
+    let (Started { supervisor: pid, .. }, master) = supervisor.client.create(request, &fds)?;
     if let Some(events) = events {
         supervisor.client.monitor(&record.id, events.as_fd())?;
     }

@@ -44,6 +44,8 @@ pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<u8> {
             return Err(error.into());
         }
     };
+    // The maker's alone from now on: an open directory of the host leads to all others.
+    drop(entry.take());
     let ended = supervise(args, global, &record, &maker, preserved);
     if ended.is_err() || !args.keep {
         let _ = maker.errand(&[REMOVE]);

@@ -194,6 +194,7 @@ fn version_1_group_of_the_host_holds_its_limits() {
     let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
     cgroup.add(child.id() as i32).unwrap();
     assert_eq!((cgroup.pids(), cgroup.stats().unwrap().pids.current), (vec![child.id() as i32], 1));
+    assert_eq!(cgroup.entrance(cgroup.open().unwrap()).pids(), vec![child.id() as i32]);
     cgroup.freeze().unwrap();
     assert!(cgroup.is_frozen());
     let text = serde_json::to_string(&cgroup).unwrap();
@@ -214,7 +215,8 @@ fn version_1_group_of_the_host_holds_its_limits() {
 fn thread_enters_version_1_groups_of_cpu_time_alone() {
     let Some(cgroup) = on_host("thread", json!({})) else { return };
     let cgroup = cgroup.unwrap();
-    let doors = cgroup.cpu_doors();
+    let entrance = cgroup.entrance(cgroup.open().unwrap());
+    let doors = entrance.cpu_doors().unwrap();
     assert_eq!(doors.len(), 2);
     let own = std::thread::scope(|scope| {
         let enter = || {

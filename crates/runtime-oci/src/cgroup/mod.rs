@@ -5,7 +5,7 @@
 //! where it is, [`v1`] and [`v2`] translate resources to [`setting`]s, [`freezer`] stops and kills, [`stats`] and
 //! [`oom`] observe. The host processes of guests are in a container's group: what they do is limited and
 //! counted by the host. The supervisor stays in its caller's, but for the CPU time of the threads that take calls
-//! ([`Cgroup::cpu_doors`]).
+//! ([`Entrance::cpu_doors`]).
 //!
 //! Why not a crate: libcgroups 0.7 knows neither OOM events nor systemd with version 1, cannot list the processes of a
 //! version 1 group without the devices controller, and its errors do not name a field; it brings four crates with a
@@ -15,6 +15,7 @@
 //! are none of the host's; there is nothing that a rule could allow or deny.
 
 mod common;
+mod entrance;
 mod error;
 mod freezer;
 mod hierarchy;
@@ -29,13 +30,13 @@ mod v2;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
+pub use entrance::Entrance;
 pub use error::CgroupError;
 use error::{field, io_at};
 use hierarchy::Hierarchies;
@@ -179,34 +180,6 @@ impl Cgroup {
             }
         }
         Ok(())
-    }
-
-    /// Files to which a new process of one thread writes 0 to enter it, which is quicker than [`Cgroup::add`]; `None`
-    /// where only that will do.
-    pub fn doors(&self) -> Result<Option<Vec<OwnedFd>>, CgroupError> {
-        if self.scope.is_some() || self.version != Version::V1 {
-            return Ok(None);
-        }
-        let open = |directory: &PathBuf| {
-            let tasks = directory.join("tasks");
-            let file = fs::OpenOptions::new().write(true).open(&tasks);
-            file.map(OwnedFd::from).map_err(io_at(tasks))
-        };
-        self.directories.values().map(open).collect::<Result<_, _>>().map(Some)
-    }
-
-    /// As [`Cgroup::doors`], of the controllers of CPU time alone, for a thread of a process that is not in the group;
-    /// none in version 2, where a process is in one group with all its threads.
-    #[must_use]
-    pub fn cpu_doors(&self) -> Vec<OwnedFd> {
-        if self.version != Version::V1 {
-            return Vec::new();
-        }
-        // Mounted together they are one directory, which is entered twice.
-        let directories = ["cpu", "cpuacct"].into_iter().filter_map(|name| self.directories.get(name));
-        let open =
-            |directory: &PathBuf| fs::OpenOptions::new().write(true).open(directory.join("tasks")).ok();
-        directories.filter_map(open).map(OwnedFd::from).collect()
     }
 
     /// Puts a process of the host into it, with all its threads.

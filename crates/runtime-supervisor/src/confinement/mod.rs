@@ -17,6 +17,7 @@ use std::os::fd::OwnedFd;
 use abi_linux::Errno;
 use host_sys::child::{prctl, set_limit};
 use host_sys::confine;
+use platform_notify::home::{Home, HostRoot};
 use runtime_oci::{ContainerSpec, NetworkMode};
 use syscall_table::plan::{Action, Rule};
 
@@ -85,14 +86,13 @@ const PR_SET_NO_NEW_PRIVS: i32 = 38;
 const RLIMIT_CORE: u32 = 4;
 
 /// Confines the process, which must have one thread, for good.
-pub(crate) fn confine(sockets: Sockets) -> Result<(), Error> {
-    let failed = |what: &'static str| move |errno: Errno| Error::Confinement { what, errno };
+pub(crate) fn confine(sockets: Sockets, report: Report) -> Result<(), Error> {
     set_limit(RLIMIT_CORE, 0, 0).map_err(failed("forbid core dumps"))?;
     let more = if sockets == Sockets::Inet { NET_CAPABILITIES } else { &[] };
     let mask = CAPABILITIES.iter().chain(more).fold(0, |mask, kept| mask | 1 << kept.number);
     confine::keep_capabilities(mask).map_err(failed("drop capabilities"))?;
     prctl(PR_SET_NO_NEW_PRIVS, 1).map_err(failed("set no_new_privs"))?;
-    let refused = match Report::wanted() {
+    let refused = match report {
         Report::File(file) => {
             confine::report_refused_calls(file).map_err(failed("report refused calls"))?;
             Action::Trap
@@ -104,8 +104,23 @@ pub(crate) fn confine(sockets: Sockets) -> Result<(), Error> {
     confine::filter_all_threads(&program).map_err(failed("install the supervisor's filter"))
 }
 
+fn failed(what: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Confinement { what, errno }
+}
+
+/// Moves the process into a root directory of its own, before it makes a container. From then on it reaches by name only
+/// what is hung there.
+pub(crate) fn leave(host_root: HostRoot) -> Result<Home, Error> {
+    Home::leave(host_root).map_err(failed("make a root directory"))
+}
+
+/// What the supervisor may write in its /proc it has written.
+pub(crate) fn settle(home: &Home) -> Result<(), Error> {
+    home.seal().map_err(failed("write-protect /proc"))
+}
+
 /// Who is told of a refused call.
-enum Report {
+pub(crate) enum Report {
     No,
     File(OwnedFd),
     /// And the call is performed.
@@ -113,7 +128,8 @@ enum Report {
 }
 
 impl Report {
-    fn wanted() -> Self {
+    /// As the environment says. Files are opened: before the process leaves them.
+    pub(crate) fn wanted() -> Self {
         let Some(path) = std::env::var_os(REPORT_REFUSED) else { return Self::No };
         if path == "log" {
             return Self::KernelLog;

@@ -10,7 +10,7 @@ use abi_linux::Errno;
 use host_sys::{confine, memory, pidfd, ptrace};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Sockets, confine as confine_all, scope};
+use super::{HostRoot, Report, Sockets, confine as confine_all, leave, scope, settle};
 
 const PAYLOAD: &str = "PALISADE_TEST_PAYLOAD";
 const SIGSYS: i32 = 31;
@@ -24,6 +24,8 @@ enum End {
     Refused,
     /// The kernel says EPERM where it has Landlock.
     RefusedByLandlock,
+    /// The kernel says this, where the supervisor could get a root of its own.
+    Apart(Errno),
 }
 
 struct Payload {
@@ -38,6 +40,10 @@ const fn payload(name: &'static str, end: End, run: fn(i32) -> Result<(), Errno>
 
 fn io(result: std::io::Result<impl Sized>) -> Result<(), Errno> {
     result.map(drop).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
+fn write(path: &str) -> Result<(), Errno> {
+    io(std::fs::File::options().write(true).open(path))
 }
 
 fn rustix<T>(result: rustix::io::Result<T>) -> Result<(), Errno> {
@@ -62,6 +68,22 @@ const PAYLOADS: &[Payload] = &[
     payload("take_a_terminal", End::Killed, |_| {
         rustix(rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp()))
     }),
+    payload("open_a_file_of_the_host", End::Apart(Errno::ENOENT), |_| io(std::fs::File::open("/etc/passwd"))),
+    payload("walk_up_from_the_root", End::Apart(Errno::ENOENT), |_| {
+        io(std::fs::File::open("/proc/../../etc/passwd"))
+    }),
+    payload("see_a_process_of_the_host", End::Apart(Errno::ENOENT), |host| {
+        io(std::fs::metadata(format!("/proc/{host}")))
+    }),
+    payload("look_through_a_process_of_the_host", End::Apart(Errno::ENOENT), |host| {
+        io(std::fs::File::open(format!("/proc/{host}/root/etc/passwd")))
+    }),
+    payload("name_a_program_for_core_dumps", End::Apart(Errno::EROFS), |_| {
+        write("/proc/sys/kernel/core_pattern")
+    }),
+    payload("write_its_own_code", End::Apart(Errno::EROFS), |_| write("/proc/self/mem")),
+    payload("mount_something", End::Killed, |_| rustix(rustix::mount::mount_bind("/proc", "/proc/sys"))),
+    payload("make_namespaces", End::Killed, |_| host_sys::mounts::leave_namespaces()),
     payload("enter_a_namespace", End::Refused, |_| {
         let namespace = std::fs::File::open("/proc/self/ns/net").map_err(|_| Errno::ENOENT)?;
         let kind = Some(rustix::thread::LinkNameSpaceType::Network);
@@ -83,11 +105,12 @@ fn run_payload() {
     let payload = PAYLOADS.iter().find(|payload| payload.name == name).expect("it is in the table");
     let host = parent_id().cast_signed();
     scope();
-    confine_all(Sockets::None).expect("this process may confine itself");
+    let home = leave(HostRoot::Left).expect("root can, and others stay");
+    settle(&home).expect("as above");
+    confine_all(Sockets::None, Report::No).expect("this process may confine itself");
     let status = match (payload.run)(host) {
         Ok(()) => 0,
-        Err(Errno::EPERM) => 1,
-        Err(_) => 2,
+        Err(errno) => errno.raw(),
     };
     std::process::exit(status);
 }
@@ -95,6 +118,7 @@ fn run_payload() {
 #[test]
 fn taken_supervisor_cannot() {
     let has_landlock = std::thread::spawn(confine::scope_to_descendants).join().expect("no panic").is_ok();
+    let is_root = rustix::process::geteuid().is_root();
     let own = std::env::current_exe().expect("a test knows its path");
     for payload in PAYLOADS {
         let name = "confinement::payload_test::run_payload";
@@ -107,7 +131,10 @@ fn taken_supervisor_cannot() {
             End::RefusedByLandlock if has_landlock => {
                 assert_eq!(ended.code(), Some(1), "{}: {ended}", payload.name);
             }
-            End::RefusedByLandlock => {}
+            End::Apart(errno) if is_root => {
+                assert_eq!(ended.code(), Some(errno.raw()), "{}: {ended}", payload.name);
+            }
+            End::RefusedByLandlock | End::Apart(_) => {}
         }
     }
 }

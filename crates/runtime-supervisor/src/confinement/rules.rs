@@ -128,7 +128,7 @@ pub const RULES: &[HostRule] = &[
     any("symlinkat", "symlink(2)"),
     any("linkat", "link(2)"),
     any("unlinkat", "unlink(2), rmdir(2)"),
-    any("renameat2", "rename(2)"),
+    any("renameat2", "rename(2); the container's record, written anew"),
     any("fchownat", "chown(2)"),
     any("fchmodat2", "chmod(2)"),
     any("utimensat", "utimes(2)"),
@@ -140,9 +140,6 @@ pub const RULES: &[HostRule] = &[
     any("fsetxattr", "extended attributes"),
     any("flistxattr", "extended attributes"),
     any("fremovexattr", "extended attributes"),
-    any("rename", "the container's record, written anew"),
-    any("unlink", "the container's record, half written"),
-    any("flock", "the container's record is locked while it changes"),
     only(
         "fcntl",
         &[
@@ -194,7 +191,6 @@ pub const RULES: &[HostRule] = &[
         EPERM,
         "asked for a container that comes with a network later; there is no capability for it",
     ),
-    refused("open_tree", EPERM, "asked for a volume without submounts; there is no capability for it"),
     any("set_robust_list", "start of a thread"),
     any("rseq", "start of a thread"),
     any("sigaltstack", "start and end of a thread"),

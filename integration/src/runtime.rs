@@ -128,6 +128,19 @@ pub struct Runtime {
     pub root: TempDir,
 }
 
+impl Drop for Runtime {
+    /// What a failed test leaves behind ends, lest it disturb all others.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for entry in std::fs::read_dir(self.root.path()).into_iter().flatten().flatten() {
+            let id = entry.file_name();
+            let _ = self.command(&["delete", "--force"]).arg(id).stdin(Stdio::null()).status();
+        }
+    }
+}
+
 impl Runtime {
     pub fn new(program: PathBuf) -> Self {
         Self { program, root: tempfile::tempdir().expect("/tmp is writable") }

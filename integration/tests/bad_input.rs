@@ -535,7 +535,7 @@ fn host_without_a_system_call() {
         (libc::SYS_process_vm_readv, libc::ENOSYS, "run `palisade doctor`"),
         (libc::SYS_openat2, libc::ENOSYS, "run `palisade doctor`"),
         (libc::SYS_execveat, libc::ENOSYS, "run `palisade doctor`"),
-        (libc::SYS_pivot_root, libc::EPERM, "make the empty root directory"),
+        (libc::SYS_pivot_root, libc::EPERM, "cannot make a root directory for the supervisor"),
     ];
     for (number, errno, thing) in cases {
         if paths::palisade_is_wanted() {

@@ -5,6 +5,14 @@ use std::io;
 use abi_linux::Errno;
 use runtime_control::{Kind, Refusal};
 
+/// The remedy where the host has no room for another namespace.
+fn more_namespaces(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOSPC => "; remedy: raise sysctl user.max_user_namespaces and its siblings",
+        _ => "",
+    }
+}
+
 /// A sandbox that did not come to life.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,7 +22,7 @@ pub enum Error {
     Filter(host_seccomp::Error),
     #[error("cannot read the data about CVEs: {0}; this is a bug")]
     Data(String),
-    #[error("cannot {what} for the supervisor: {errno}")]
+    #[error("cannot {what} for the supervisor: {errno}{}", more_namespaces(*errno))]
     Confinement { what: &'static str, errno: Errno },
     #[error("cannot start the process that makes guests: {0}")]
     Maker(Errno),

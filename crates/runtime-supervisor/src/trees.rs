@@ -46,7 +46,11 @@ pub(crate) fn rootfs(spec: &ContainerSpec) -> Rootfs {
 impl Trees {
     /// Hangs what was opened for a container.
     pub(crate) fn hang(spec: &ContainerSpec, places: &mut Places, home: &Home) -> Result<Self, Error> {
-        let failed = |errno| Error::Rootfs { path: spec.rootfs.display().to_string(), errno };
+        let failed = |errno| match errno {
+            // openat2(2) itself.
+            Errno::ENOSYS => Error::Platform(errno),
+            _ => Error::Rootfs { path: spec.rootfs.display().to_string(), errno },
+        };
         let root = match places.take(Place::Rootfs).pop() {
             Some(file) => Tree::hang(file, &spec.rootfs, home).map_err(failed)?,
             None => kept(home).map_err(failed)?,
